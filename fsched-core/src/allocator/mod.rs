@@ -1,0 +1,148 @@
+//! Which mask and class, for whom?
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `ledger.rs` | [`Ledger`]: the bookkeeping of one domain, pure: classes, leases, masks, and what moves when |
+//! | `memory.rs` | [`MemoryAllocator`]: ledgers and nothing else; masks are enforced by nobody, or by a simulator |
+//! | `unmanaged.rs` | [`Unmanaged`]: everybody gets the whole cache, for machines whose cache cannot be split |
+//! | `conformance.rs` | the contract as a suite, for every implementation |
+
+use std::fmt;
+
+use crate::cache::{CacheDomain, ClosId, DomainId, WayMask, Ways};
+use crate::invocation::CacheAsk;
+
+/// A lease on cache, from `acquire` to `release`. Never given twice by the same allocator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LeaseId(pub u64);
+
+impl fmt::Display for LeaseId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "l-{}", self.0)
+    }
+}
+
+/// A lease whose class or mask changed because of somebody else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moved {
+    /// Whose.
+    pub lease: LeaseId,
+    /// Its class, which stays the same.
+    pub class: ClosId,
+    /// Its new ways.
+    pub mask: WayMask,
+}
+
+/// What was given, and what that moved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// The lease; to be released exactly once.
+    pub lease: LeaseId,
+    /// The class to run in.
+    pub class: ClosId,
+    /// Its ways.
+    pub mask: WayMask,
+    /// Other leases whose mask changed, each once.
+    pub moved: Vec<Moved>,
+}
+
+/// What is held and free in a domain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Leases in all.
+    pub leases: u32,
+    /// Ways held exclusively.
+    pub exclusive_ways: u8,
+    /// Ways under at least one shared lease.
+    pub shared_ways: u8,
+    /// Usable ways that no lease covers.
+    pub free_ways: u8,
+    /// The largest exclusive lease that could be had now; 0: none.
+    pub largest_exclusive: u8,
+    /// Classes in use.
+    pub classes: u16,
+}
+
+/// Why there is no lease.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AllocateError {
+    /// Too few ways or classes are left for an exclusive lease: wait. Never said to those who share.
+    #[error("not enough ways or classes are free in domain {0}")]
+    Exhausted(DomainId),
+    /// More ways than the domain could ever give exclusively.
+    #[error("domain {domain} can give at most {most} ways exclusively, not {asked}")]
+    TooMany {
+        /// Where.
+        domain: DomainId,
+        /// What was asked for.
+        asked: Ways,
+        /// The most there can be.
+        most: u8,
+    },
+    /// There is no such domain.
+    #[error("there is no cache domain {0}")]
+    NoSuchDomain(DomainId),
+    /// There is no such lease: it was released, or never given.
+    #[error("there is no lease {0}")]
+    NoSuchLease(LeaseId),
+}
+
+/// Gives out shares of the caches of one machine.
+///
+/// An implementation must:
+/// - give masks that are legal for the geometry, outside its shareable bits;
+/// - keep the ways of an exclusive lease from every other lease, at every moment, also in the middle of a change
+///   (shrink before growing);
+/// - give an exclusive lease at least the ways asked for, or refuse it;
+/// - never refuse a shared lease: give what is left, or let it share; it gets at most what it asked for where it
+///   has a class of its own;
+/// - list in `moved` every other lease whose mask changed, and keep every lease's class for life;
+/// - after all leases are released be as it was when it was made.
+///
+/// It is called inline by the worker: bounded local work, no waiting on peers.
+pub trait CacheAllocator: Send {
+    /// The machine's cache domains, by rising id; at least one, and always the same.
+    fn domains(&self) -> &[CacheDomain];
+
+    /// Whether masks are enforced.
+    fn enforced(&self) -> bool;
+
+    /// Gives a share of a domain's cache.
+    ///
+    /// # Errors
+    /// [`AllocateError::Exhausted`] and [`AllocateError::TooMany`] for exclusive asks only;
+    /// [`AllocateError::NoSuchDomain`].
+    fn acquire(&mut self, domain: DomainId, ask: CacheAsk) -> Result<Grant, AllocateError>;
+
+    /// Takes a share back; what others get of it is in the answer.
+    ///
+    /// # Errors
+    /// [`AllocateError::NoSuchLease`] where it was taken back before.
+    fn release(&mut self, lease: LeaseId) -> Result<Vec<Moved>, AllocateError>;
+
+    /// What is held and free; all zero for a domain that there is not.
+    fn usage(&self, domain: DomainId) -> Usage;
+}
+
+impl<A: CacheAllocator + ?Sized> CacheAllocator for Box<A> {
+    fn domains(&self) -> &[CacheDomain] {
+        (**self).domains()
+    }
+
+    fn enforced(&self) -> bool {
+        (**self).enforced()
+    }
+
+    fn acquire(&mut self, domain: DomainId, ask: CacheAsk) -> Result<Grant, AllocateError> {
+        (**self).acquire(domain, ask)
+    }
+
+    fn release(&mut self, lease: LeaseId) -> Result<Vec<Moved>, AllocateError> {
+        (**self).release(lease)
+    }
+
+    fn usage(&self, domain: DomainId) -> Usage {
+        (**self).usage(domain)
+    }
+}

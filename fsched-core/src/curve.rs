@@ -1,0 +1,169 @@
+//! How long a function runs, as a function of the cache it gets: in bytes, so that one curve serves
+//! machines whose ways differ in size.
+
+use serde::{Deserialize, Serialize};
+
+use crate::cache::{Bytes, CacheGeometry, Ways};
+
+/// Where a curve comes from. Later kinds are worth more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Provenance {
+    /// An assumption: what functions do in general, at best scaled by real full-cache times.
+    Prior,
+    /// Run under a cache simulator.
+    Simulated,
+    /// Run with masks that were enforced.
+    Measured,
+}
+
+/// One point of a [`Curve`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct CurvePoint {
+    /// Cache at hand.
+    pub cache: Bytes,
+    /// Expected running time, seconds.
+    pub seconds: f64,
+    /// Lower end of the 90 % interval, seconds.
+    pub low: f64,
+    /// Upper end of the 90 % interval, seconds.
+    pub high: f64,
+}
+
+/// Predicted running time over cache bytes: never rising, with an interval, never empty.
+///
+/// Between points it is a straight line; outside of them it keeps the nearest point's values.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "CurveParts", into = "CurveParts")]
+pub struct Curve {
+    points: Vec<CurvePoint>,
+    provenance: Provenance,
+}
+
+/// A curve from outside that breaks a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CurveError {
+    /// There are no points.
+    #[error("a curve needs at least one point")]
+    Empty,
+    /// A curve has no more points than there can be ways, twice over.
+    #[error("a curve has at most {} points", Curve::MAX_POINTS)]
+    TooLong,
+    /// A number is not finite, or not above zero, or the interval does not contain the time.
+    #[error("a curve's times have to be finite, above zero and inside their interval")]
+    BadTime,
+    /// Cache sizes have to rise from point to point.
+    #[error("a curve's cache sizes have to rise")]
+    Unsorted,
+    /// More cache never costs time.
+    #[error("a curve must never rise with more cache")]
+    Rising,
+}
+
+#[derive(Serialize, Deserialize)]
+struct CurveParts {
+    points: Vec<CurvePoint>,
+    provenance: Provenance,
+}
+
+impl TryFrom<CurveParts> for Curve {
+    type Error = CurveError;
+
+    fn try_from(parts: CurveParts) -> Result<Self, CurveError> {
+        Self::new(parts.points, parts.provenance)
+    }
+}
+
+impl From<Curve> for CurveParts {
+    fn from(curve: Curve) -> Self {
+        Self { points: curve.points, provenance: curve.provenance }
+    }
+}
+
+impl Curve {
+    /// The most points a curve may have.
+    pub const MAX_POINTS: usize = 64;
+
+    /// A curve through `points`, which are in order of rising cache.
+    ///
+    /// # Errors
+    /// Names the rule that the points break.
+    pub fn new(points: Vec<CurvePoint>, provenance: Provenance) -> Result<Self, CurveError> {
+        let sound =
+            |p: &CurvePoint| p.low > 0.0 && p.low <= p.seconds && p.seconds <= p.high && p.high.is_finite();
+        if points.is_empty() {
+            return Err(CurveError::Empty);
+        }
+        if points.len() > Self::MAX_POINTS {
+            return Err(CurveError::TooLong);
+        }
+        if !points.iter().all(sound) {
+            return Err(CurveError::BadTime);
+        }
+        for pair in points.windows(2) {
+            if pair[0].cache >= pair[1].cache {
+                return Err(CurveError::Unsorted);
+            }
+            if pair[0].seconds < pair[1].seconds {
+                return Err(CurveError::Rising);
+            }
+        }
+        Ok(Self { points, provenance })
+    }
+
+    /// The same time whatever the cache, certain within `factor` (at least 1) either way.
+    ///
+    /// A time that is not finite or not above zero becomes the nearest nanosecond.
+    pub fn flat(seconds: f64, factor: f64, provenance: Provenance) -> Self {
+        let seconds = if seconds.is_finite() { seconds.clamp(1e-9, 1e12) } else { 1e-9 };
+        let factor = if factor.is_finite() { factor.clamp(1.0, 1e12) } else { 1.0 };
+        let point = CurvePoint { cache: Bytes(1), seconds, low: seconds / factor, high: seconds * factor };
+        Self { points: vec![point], provenance }
+    }
+
+    /// The points, in order of rising cache.
+    pub fn points(&self) -> &[CurvePoint] {
+        &self.points
+    }
+
+    /// Where it comes from.
+    pub fn provenance(&self) -> Provenance {
+        self.provenance
+    }
+
+    /// Time and interval with `cache` bytes of cache.
+    pub fn at(&self, cache: Bytes) -> CurvePoint {
+        let after = self.points.partition_point(|p| p.cache < cache);
+        let (Some(left), Some(right)) =
+            (after.checked_sub(1).map(|i| self.points[i]), self.points.get(after))
+        else {
+            let edge = self.points[after.min(self.points.len() - 1)];
+            return CurvePoint { cache, ..edge };
+        };
+        let share = (cache.0 - left.cache.0) as f64 / (right.cache.0 - left.cache.0) as f64;
+        let between = |a: f64, b: f64| (b - a).mul_add(share, a);
+        CurvePoint {
+            cache,
+            seconds: between(left.seconds, right.seconds),
+            low: between(left.low, right.low),
+            high: between(left.high, right.high),
+        }
+    }
+
+    /// Expected time on `ways` ways of a cache of this shape, seconds.
+    pub fn seconds(&self, geometry: &CacheGeometry, ways: Ways) -> f64 {
+        self.at(geometry.bytes(ways)).seconds
+    }
+
+    /// The fewest ways whose expected time is within `tolerance` (0.05 is 5 %) of the time with all usable ways.
+    pub fn fewest_ways_within(&self, geometry: &CacheGeometry, tolerance: f64) -> Ways {
+        let most = geometry.usable_ways();
+        let least = geometry.min_ways;
+        let bound = self.seconds(geometry, most) * (1.0 + tolerance.max(0.0));
+        (least.get()..=most.get())
+            .map(Ways::clamped)
+            .find(|&ways| self.seconds(geometry, ways) <= bound)
+            .unwrap_or(most)
+    }
+}

@@ -1,0 +1,252 @@
+//! One run of a function, from the question to the answer.
+//!
+//! | type | what |
+//! | --- | --- |
+//! | [`Submission`] | what a client asks for |
+//! | [`Order`] | what the master tells a worker to do |
+//! | [`Report`] | what the worker says when it is over |
+//! | [`Invocation`] | the master's record of it all |
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cache::{Bytes, ClosId, DomainId, WayMask, Ways};
+use crate::curve::Curve;
+use crate::function::{Command, InputSize, Isolation, Needs};
+use crate::id::{AttemptId, BenchmarkId, ContentHash, FunctionId, InvocationId, WorkerId};
+use crate::predictor::Knowledge;
+use crate::sample::Segment;
+use crate::time::Timestamp;
+
+/// What a client asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submission {
+    /// Which function.
+    pub function: FunctionId,
+    /// What to run it with; none: the function's own command, else the file itself.
+    pub command: Option<Command>,
+    /// The last argument, and what the prediction is made for.
+    pub input_size: InputSize,
+    /// JSON for standard input and the environment; none: standard input is empty.
+    pub payload: Option<Arc<str>>,
+    /// How long it may take; none: the function's own limit.
+    pub timeout: Option<Duration>,
+    /// Whether it may be run again when its worker is lost.
+    pub idempotent: bool,
+}
+
+/// How much cache an order asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CacheAsk {
+    /// This many ways, less where there are none left: others may share them.
+    Shared(Ways),
+    /// This many ways, which nobody else gets.
+    Exclusive(Ways),
+}
+
+impl CacheAsk {
+    /// What `isolation` makes of a wish for `ways`.
+    pub fn new(isolation: Isolation, ways: Ways) -> Self {
+        match isolation {
+            Isolation::Shared => Self::Shared(ways),
+            Isolation::Exclusive => Self::Exclusive(ways),
+        }
+    }
+
+    /// How many ways are asked for.
+    pub fn ways(self) -> Ways {
+        match self {
+            Self::Shared(ways) | Self::Exclusive(ways) => ways,
+        }
+    }
+}
+
+/// What the master tells a worker to do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Order {
+    /// Which try of which invocation.
+    pub attempt: AttemptId,
+    /// Which function, for logs and metrics.
+    pub function: FunctionId,
+    /// The function's file.
+    pub file: ContentHash,
+    /// Program and arguments before the file; empty: the file itself is executed.
+    pub command: Vec<String>,
+    /// The last argument.
+    pub input_size: InputSize,
+    /// JSON for standard input and the environment.
+    pub payload: Option<Arc<str>>,
+    /// What it needs.
+    pub needs: Needs,
+    /// How long it may take.
+    pub timeout: Duration,
+    /// In which domain.
+    pub domain: DomainId,
+    /// How much cache it asks for.
+    pub cache: CacheAsk,
+    /// How its time depends on cache, for the worker's own splitting.
+    pub curve: Arc<Curve>,
+    /// Whether it has to run with nobody else in its domain: a benchmark.
+    pub alone: bool,
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// It ended by itself with this exit status.
+    Exited(i32),
+    /// A signal that was not ours ended it (a crash, or a limit of the system).
+    Signalled(i32),
+    /// Its deadline passed and it was ended.
+    TimedOut,
+    /// It used more memory than it may and was ended.
+    OutOfMemory,
+    /// It was ended because someone asked for that, or because nobody waits for the answer.
+    Cancelled,
+    /// It could not be started: why.
+    NotStarted(String),
+}
+
+/// What a process wrote, up to the cap.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Output {
+    /// The first bytes.
+    pub bytes: Vec<u8>,
+    /// How many more there were, and were dropped.
+    pub dropped: u64,
+}
+
+/// The cache an attempt got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheGot {
+    /// In which domain.
+    pub domain: DomainId,
+    /// Under which class.
+    pub class: ClosId,
+    /// Which ways, when it ended.
+    pub mask: WayMask,
+    /// Whether the hardware enforced it.
+    pub enforced: bool,
+}
+
+/// What a worker says when an attempt is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// Which try of which invocation.
+    pub attempt: AttemptId,
+    /// How it ended.
+    pub ending: Ending,
+    /// The process id it had; none where it was never started.
+    pub pid: Option<u32>,
+    /// When it was started (the worker's clock).
+    pub started: Timestamp,
+    /// How long it ran.
+    pub wall: Duration,
+    /// CPU time of the process and its reaped children.
+    pub cpu: Duration,
+    /// The most memory that any of its processes held.
+    pub peak_memory: Bytes,
+    /// Standard output.
+    pub stdout: Output,
+    /// Standard error.
+    pub stderr: Output,
+    /// The cache it got; none where it was never started.
+    pub cache: Option<CacheGot>,
+    /// How much cache for how long.
+    pub segments: Vec<Segment>,
+    /// How many others were running in the domain when it started.
+    pub co_runners: u16,
+}
+
+impl Report {
+    /// Whether the function ended by itself with exit status 0.
+    pub fn succeeded(&self) -> bool {
+        self.ending == Ending::Exited(0)
+    }
+}
+
+/// How an invocation ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// A worker ran it (which does not mean it went well: see [`Report::ending`]).
+    Ran {
+        /// Where.
+        worker: WorkerId,
+        /// What the worker said.
+        report: Arc<Report>,
+    },
+    /// It was cancelled before it was started.
+    Cancelled,
+    /// Its worker, or the master, was lost while it ran: nobody knows how far it came.
+    Lost(LostReason),
+    /// It could not be run any more: no worker that is left can hold it, or its function could not be
+    /// brought to any.
+    Unplaceable(String),
+}
+
+/// Why nobody knows how an invocation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LostReason {
+    /// The worker stopped answering.
+    Worker,
+    /// The master was restarted.
+    Master,
+}
+
+/// Where an invocation stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InvocationState {
+    /// Waits for room.
+    Queued,
+    /// Placed, and its function's file is on its way to the worker.
+    Fetching {
+        /// Which try.
+        attempt: AttemptId,
+        /// Where.
+        worker: WorkerId,
+    },
+    /// At a worker.
+    Running {
+        /// Which try.
+        attempt: AttemptId,
+        /// Where.
+        worker: WorkerId,
+        /// In which domain.
+        domain: DomainId,
+        /// How many ways were asked for.
+        ways: Ways,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// Over.
+    Ended {
+        /// How.
+        outcome: Outcome,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+/// The master's record of one invocation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Invocation {
+    /// Its id.
+    pub id: InvocationId,
+    /// What was asked for.
+    pub submission: Submission,
+    /// Of which benchmark it is a part.
+    pub benchmark: Option<BenchmarkId>,
+    /// What was known of the function at this input size when it was accepted.
+    pub knowledge: Knowledge,
+    /// The curve it was placed by.
+    pub curve: Arc<Curve>,
+    /// When it was accepted.
+    pub submitted: Timestamp,
+    /// Where it stands.
+    pub state: InvocationState,
+}

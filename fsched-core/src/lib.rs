@@ -1,0 +1,32 @@
+//! The fsched platform as state machines: a Function-as-a-Service platform that knows the last-level cache.
+//!
+//! | module | what |
+//! | --- | --- |
+//! | [`master`] | [`master::Master`]: accepts, predicts, places, fails over; takes events and `now`, returns effects |
+//! | [`worker`] | [`worker::Worker`]: takes orders, leases cache, starts and ends processes; the same way |
+//! | [`node`] | drives a master or a worker: performs their effects with a transport, a store, a launcher |
+//! | [`predictor`] | the seam: which curve, and how sure |
+//! | [`scheduler`] | the seam: which worker and domain |
+//! | [`allocator`] | the seam: which mask and class, for whom |
+//! | [`transport`] | the seam: carry an order to a worker and its report back |
+//! | [`launcher`] | the seam: start a function's process in its class, watch it, end it |
+//! | [`store`] | the seam: keep functions, samples, workers |
+//! | [`cluster`] | the workers and what is promised on them |
+//! | [`cache`], [`curve`], [`sample`], [`function`], [`invocation`], [`id`], [`time`] | the words |
+//!
+//! Nothing here reads a clock: `now` is passed in, so that the simulator runs the same objects under virtual time.
+
+pub mod allocator;
+pub mod cache;
+pub mod cluster;
+pub mod curve;
+pub mod function;
+pub mod id;
+pub mod invocation;
+pub mod launcher;
+pub mod predictor;
+pub mod sample;
+pub mod scheduler;
+pub mod store;
+pub mod time;
+pub mod transport;

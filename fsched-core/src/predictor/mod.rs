@@ -1,0 +1,89 @@
+//! Which curve does a function have at an input size, and how sure are we?
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `interpolating.rs` | [`InterpolatingPredictor`]: what was seen, joined by lines and shifted across input sizes |
+//! | `asymptotic.rs` | [`AsymptoticPredictor`]: the original fsched's form `a + b/(1+√(x−1))` |
+//! | `fixed.rs` | [`FixedPredictor`]: always the curves it was given; the template for your own |
+//! | `conformance.rs` | the contract as a suite, for every implementation |
+
+use serde::{Deserialize, Serialize};
+
+use crate::cache::{CacheGeometry, Ways};
+use crate::curve::Curve;
+use crate::function::InputSize;
+use crate::id::FunctionId;
+use crate::sample::Sample;
+
+/// What is known of a function at an input size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Knowledge {
+    /// No samples at all.
+    #[serde(rename = "INOP")]
+    Inop,
+    /// Samples, but at other input sizes.
+    #[serde(rename = "ASSISTED")]
+    Assisted,
+    /// Samples at this input size.
+    #[serde(rename = "BENCHMARKED")]
+    Benchmarked,
+}
+
+/// A curve and what it rests on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prediction {
+    /// What is known of the function at the input size.
+    pub knowledge: Knowledge,
+    /// The whole curve; how sure, is in its intervals.
+    pub curve: Curve,
+}
+
+/// What a benchmark may do, and what it did so far.
+#[derive(Debug, Clone, Copy)]
+pub struct Bench<'a> {
+    /// The cache it runs on.
+    pub geometry: &'a CacheGeometry,
+    /// Whether masks are enforced there. Where not, only a full-cache run means anything.
+    pub enforced: bool,
+    /// The way counts run so far in this benchmark, in order, repetitions not counted.
+    pub done: &'a [Ways],
+    /// How many way counts may be run in all.
+    pub budget: usize,
+}
+
+/// Predicts running time over cache, and learns from every run.
+///
+/// An implementation must:
+/// - always answer, with a curve that is finite, never rising, and inside its own interval;
+/// - answer the same to the same question until the next `observe` or `forget`;
+/// - answer the same after the same samples in the same order: a restarted master replays them;
+/// - bear any sample: zero durations, one input size a million times larger than the next, no segments;
+/// - believe the cache of a segment only where the sample says it was enforced;
+/// - keep `Knowledge` to its definition: samples since the last `forget`, at this or at other sizes.
+///
+/// It must not read a clock, draw random numbers that it did not seed itself, or wait for anything.
+pub trait Predictor: Send {
+    /// Learns from one successful run.
+    fn observe(&mut self, sample: &Sample);
+
+    /// Forgets all about a function: it was removed.
+    fn forget(&mut self, function: FunctionId);
+
+    /// The curve of a function at an input size.
+    fn predict(&self, function: FunctionId, input_size: InputSize) -> Prediction;
+
+    /// Which way count a benchmark should run next; `None` when it has learnt enough.
+    ///
+    /// Never names one that is in `bench.done`, and names at most `bench.budget` in all. Where masks are not
+    /// enforced it names the whole cache, once.
+    fn next_probe(&self, function: FunctionId, input_size: InputSize, bench: &Bench<'_>) -> Option<Ways>;
+
+    /// How many ways to ask for on a cache of this shape, when one way costs `generosity` (the change of the
+    /// cluster's running time per way, seconds, zero or negative).
+    ///
+    /// By default the fewest whose time is within 5 % of the best.
+    fn ways(&self, prediction: &Prediction, geometry: &CacheGeometry, generosity: f64) -> Ways {
+        let _ = generosity;
+        prediction.curve.fewest_ways_within(geometry, 0.05)
+    }
+}
