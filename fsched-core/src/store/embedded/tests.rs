@@ -104,6 +104,35 @@ fn facts_that_were_never_committed_are_found_in_the_log() {
 }
 
 #[test]
+fn what_was_flushed_is_in_the_database_and_needs_no_log() {
+    let dir = directory();
+    let store = open(dir.path());
+    story().into_iter().for_each(|fact| store.append(fact).unwrap());
+    wait(store.flush()).unwrap();
+    let copy = copy(dir.path());
+    for path in log::paths(copy.path()) {
+        fs::remove_file(path).unwrap();
+    }
+    assert_eq!(load(&open(copy.path())), added_up(story()));
+}
+
+#[test]
+fn facts_get_into_the_database_without_anyone_waiting_for_it() {
+    let dir = directory();
+    let store = open(dir.path());
+    story().into_iter().for_each(|fact| store.append(fact).unwrap());
+    let log = || -> u64 { log::paths(dir.path()).iter().map(|path| fs::metadata(path).unwrap().len()).sum() };
+    assert!(log() > frame::HEADER as u64);
+    let emptied = (0..2_000).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        log() <= frame::HEADER as u64
+    });
+    assert!(emptied, "the log still holds {} bytes", log());
+    let copy = copy(dir.path());
+    assert_eq!(load(&open(copy.path())), added_up(story()));
+}
+
+#[test]
 fn a_lost_database_is_not_taken_for_a_new_store() {
     let dir = killed(&story(), &story());
     fs::remove_file(dir.path().join("store.redb")).unwrap();
@@ -371,7 +400,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
     #[test]
     fn a_harmed_log_is_an_error_or_costs_its_end(
