@@ -122,7 +122,6 @@ fn facts_get_into_the_database_without_anyone_waiting_for_it() {
     let store = open(dir.path());
     story().into_iter().for_each(|fact| store.append(fact).unwrap());
     let log = || -> u64 { log::paths(dir.path()).iter().map(|path| fs::metadata(path).unwrap().len()).sum() };
-    assert!(log() > frame::HEADER as u64);
     let emptied = (0..2_000).any(|_| {
         std::thread::sleep(std::time::Duration::from_millis(5));
         log() <= frame::HEADER as u64
