@@ -32,8 +32,8 @@ impl Default for AsymptoticConfig {
 /// The original fsched's predictor: `t(x) = a + b/(1+√(x−1))` with `x` ways.
 ///
 /// - At a known input size `a` and `b` are the least squares fit to the medians of its newest runs under enforced
-///   masks; both are at least zero, so that the curve never rises. With a single cache size `b/a` is that of the
-///   middle reference function.
+///   masks; both are at least zero, so that the curve never rises. Where these span no factor of two, `b/a`
+///   is that of the middle reference function.
 /// - At an unseen one it takes the nearest known input size, finds the reference function (at one of its sizes)
 ///   whose fitted curve there differs least, scales the reference's size by the same ratio, and takes the reference
 ///   curve of the nearest size to that. Curves are compared, and taken over, relative to their mean time over 1 to
@@ -85,13 +85,13 @@ impl AsymptoticPredictor {
     fn fit(&self, history: &History, at: &AtSize) -> Option<Fitted> {
         let points: Vec<_> =
             at.measured().map(|(cache, seen)| (cache.0 as f64 / self.way_size(), seen.seconds)).collect();
-        match points.as_slice() {
-            [] => {
+        match points.last() {
+            None => {
                 let seconds = at.whole()?.seconds;
                 Some(Fitted::prior(history.whole_cache().0 as f64 / self.way_size(), seconds))
             }
-            [(x, seconds)] => Some(Fitted::prior(*x, *seconds)),
-            several => Some(Fitted::measured(several)),
+            Some(_) if at.is_curve() => Some(Fitted::measured(&points)),
+            Some((x, seconds)) => Some(Fitted::prior(*x, *seconds)),
         }
     }
 

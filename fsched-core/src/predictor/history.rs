@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::cache::Bytes;
 use crate::function::InputSize;
+use crate::predictor::fit::is_curve;
 use crate::sample::Sample;
 
 /// The most input sizes kept of one function; beyond, the size not seen for longest goes, one that was
@@ -131,6 +132,12 @@ impl AtSize {
     /// Times under enforced masks, by rising cache.
     pub(super) fn measured(&self) -> impl ExactSizeIterator<Item = (Bytes, Summary)> {
         self.caches.iter().map(|at| (at.cache, at.runs.summary()))
+    }
+
+    /// Whether the caches it was measured at show the shape of its curve.
+    pub(super) fn is_curve(&self) -> bool {
+        let edge = |at: Option<&AtCache>| at.map_or(1.0, |at| at.cache.0.max(1) as f64);
+        is_curve(edge(self.caches.first()), edge(self.caches.last()))
     }
 
     /// Time with the whole cache, where masks were not enforced.
