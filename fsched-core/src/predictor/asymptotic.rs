@@ -97,8 +97,8 @@ impl AsymptoticPredictor {
 
     /// The form at an unseen input size, by likeness to a reference function.
     fn assist(&self, history: &History, input_size: InputSize) -> Option<Fitted> {
-        let known = history.sizes().filter_map(|(size, at)| Some((size, self.fit(history, at)?)));
-        let (size, nearest) = known.min_by_key(|(size, _)| size.0.abs_diff(input_size.0))?;
+        let (size, at) = history.sizes().min_by_key(|(size, _)| size.0.abs_diff(input_size.0))?;
+        let nearest = self.fit(history, at)?;
         let like = likest(&nearest.form);
         let ratio = input_size.0.max(1) as f64 / size.0.max(1) as f64;
         let there = of_size(like, like.input_size as f64 * ratio);

@@ -67,6 +67,9 @@ struct Runs {
     alone: u8,
     next: u8,
     len: u8,
+    /// What they amount to, kept so that predicting need not sort.
+    median: f32,
+    spread: f32,
 }
 
 /// What some runs amount to.
@@ -178,10 +181,17 @@ impl Runs {
         self.alone = self.alone & !(1 << slot) | u8::from(alone) << slot;
         self.next = ((slot + 1) % Self::KEPT) as u8;
         self.len = (self.len + 1).min(Self::KEPT as u8);
+        let (median, spread) = self.sum_up();
+        (self.median, self.spread) = (median as f32, spread as f32);
     }
 
     /// Of at least one run.
     fn summary(&self) -> Summary {
+        Summary { seconds: f64::from(self.median), spread: f64::from(self.spread), runs: f64::from(self.len) }
+    }
+
+    /// Median and spread of at least one run.
+    fn sum_up(&self) -> (f64, f64) {
         let len = usize::from(self.len);
         let mut runs = [(0.0, 0.0); Self::KEPT];
         for (i, run) in runs[..len].iter_mut().enumerate() {
@@ -196,7 +206,7 @@ impl Runs {
         let seen = 1.4826 * weighted_median(&mut runs[..len]);
         let count = len as f64;
         let variance = ASSUMED_RUNS.mul_add(ASSUMED_SPREAD.powi(2), count * seen * seen);
-        Summary { seconds, spread: (variance / (ASSUMED_RUNS + count)).sqrt(), runs: count }
+        (seconds, (variance / (ASSUMED_RUNS + count)).sqrt())
     }
 }
 

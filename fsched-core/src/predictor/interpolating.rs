@@ -128,10 +128,7 @@ impl Shift {
     fn new(history: &History, input_size: InputSize) -> Option<Self> {
         // A measured shape is worth more than a near size.
         let measured = history.sizes().any(|(size, at)| size != input_size && at.is_curve());
-        let known = |at: &AtSize| at.whole().is_some() || at.measured().len() > 0;
-        let usable = |(size, at): &(InputSize, &AtSize)| {
-            *size != input_size && if measured { at.is_curve() } else { known(at) }
-        };
+        let usable = |(size, at): &(InputSize, &AtSize)| *size != input_size && (!measured || at.is_curve());
         let below = history.sizes().rev().filter(usable).find(|(size, _)| *size < input_size);
         let above = history.sizes().filter(usable).find(|(size, _)| *size > input_size);
         let asked = scale(input_size);
@@ -181,24 +178,30 @@ impl Shift {
     /// Time and interval: how far a cliff may lie from where it is expected counts too.
     fn at(&self, cache: f64) -> Estimate {
         let aside = 1.0 + 0.5 * self.distance.min(2.0);
-        let here = self.blend(cache);
-        let (low, high) = (self.blend(cache * aside).low, self.blend(cache / aside).high);
-        Estimate { seconds: here.seconds, low: low.min(here.low), high: high.max(here.high) }
-            .widened(self.spread)
+        let (here, less, more) = (self.pair(cache), self.pair(cache / aside), self.pair(cache * aside));
+        Estimate {
+            seconds: self.blend(here, |e| e.seconds),
+            low: self.blend(here, |e| e.low).min(self.blend(more, |e| e.low)),
+            high: self.blend(here, |e| e.high).max(self.blend(less, |e| e.high)),
+        }
+        .widened(self.spread)
     }
 
-    fn blend(&self, cache: f64) -> Estimate {
-        let (below, above) = match (&self.below, &self.above) {
+    /// What the neighbours say; the same twice where there is one.
+    fn pair(&self, cache: f64) -> (Estimate, Estimate) {
+        match (&self.below, &self.above) {
             (Some(below), Some(above)) => (below.at(cache), above.at(cache)),
-            (Some(only), None) | (None, Some(only)) => return only.at(cache),
+            (Some(only), None) | (None, Some(only)) => (only.at(cache), only.at(cache)),
             (None, None) => unreachable!("a shift has a neighbour"),
-        };
-        let mean = |a: f64, b: f64| (self.share * (b / a).ln()).exp() * a;
-        Estimate {
-            seconds: mean(below.seconds, above.seconds),
-            low: mean(below.low, above.low),
-            high: mean(below.high, above.high),
         }
+    }
+
+    fn blend(&self, (below, above): (Estimate, Estimate), of: fn(&Estimate) -> f64) -> f64 {
+        let (below, above) = (of(&below), of(&above));
+        if self.share == 0.0 || self.share == 1.0 {
+            return if self.share == 0.0 { below } else { above };
+        }
+        below * (above / below).powf(self.share)
     }
 }
 
