@@ -1,6 +1,7 @@
 //! The original fsched's form: `a + b/(1+√(x−1))`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -127,7 +128,7 @@ impl Predictor for AsymptoticPredictor {
         let known = self.functions.get(&function).and_then(|history| self.known_curve(history, input_size));
         Prediction {
             knowledge: self.sightings.knowledge(function, input_size),
-            curve: known.unwrap_or_else(unknown_curve),
+            curve: Arc::new(known.unwrap_or_else(unknown_curve)),
         }
     }
 

@@ -1,6 +1,7 @@
 //! What was seen, joined by lines and shifted across input sizes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::cache::{Bytes, Ways};
 use crate::curve::{Curve, Provenance};
@@ -48,7 +49,7 @@ impl Predictor for InterpolatingPredictor {
         let known = self.functions.get(&function).and_then(|history| known_curve(history, input_size));
         Prediction {
             knowledge: self.sightings.knowledge(function, input_size),
-            curve: known.unwrap_or_else(unknown_curve),
+            curve: Arc::new(known.unwrap_or_else(unknown_curve)),
         }
     }
 
@@ -233,7 +234,7 @@ mod tests {
 
     const FUNCTION: FunctionId = FunctionId(1);
 
-    fn curve_at(predictor: &InterpolatingPredictor, size: u64) -> Curve {
+    fn curve_at(predictor: &InterpolatingPredictor, size: u64) -> Arc<Curve> {
         predictor.predict(FUNCTION, InputSize(size)).curve
     }
 
