@@ -21,6 +21,7 @@ use crate::sample::Sample;
 #[serde(default, deny_unknown_fields)]
 pub struct AsymptoticConfig {
     /// Bytes in the way that `x` counts; the form's bend lies there, whatever a machine's own ways hold.
+    #[serde(with = "crate::cache::humane_bytes")]
     pub way_size: Bytes,
 }
 
