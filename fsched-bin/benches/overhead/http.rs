@@ -33,8 +33,11 @@ impl Client {
 
     /// Puts a body.
     pub fn put(&mut self, path: &str, body: &[u8]) -> io::Result<(u16, &[u8])> {
-        let head =
-            format!("PUT {path} HTTP/1.1\r\nhost: {}\r\ncontent-length: {}\r\n\r\n", self.address, body.len());
+        let head = format!(
+            "PUT {path} HTTP/1.1\r\nhost: {}\r\ncontent-length: {}\r\n\r\n",
+            self.address,
+            body.len()
+        );
         self.stream.get_mut().write_all(head.as_bytes())?;
         self.stream.get_mut().write_all(body)?;
         self.read_answer()
@@ -44,7 +47,8 @@ impl Client {
         let bad = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
         let mut line = String::new();
         self.stream.read_line(&mut line)?;
-        let status = line.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or_else(|| bad("no status"))?;
+        let status =
+            line.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or_else(|| bad("no status"))?;
         let mut length = 0;
         loop {
             line.clear();

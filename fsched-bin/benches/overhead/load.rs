@@ -71,13 +71,21 @@ fn cpu(case: &Case, cluster: &Cluster) -> Result<Duration, Box<dyn Error>> {
 /// One client: asks once, and says whether the answer was right.
 type Ask<'a> = Box<dyn FnMut(usize) -> Result<(), Box<dyn Error + Send + Sync>> + 'a>;
 
-fn client<'a>(case: &Case, program: &'a Program, cluster: &'a Cluster) -> Result<Ask<'a>, Box<dyn Error + Send + Sync>> {
+fn client<'a>(
+    case: &Case,
+    program: &'a Program,
+    cluster: &'a Cluster,
+) -> Result<Ask<'a>, Box<dyn Error + Send + Sync>> {
     static ATTEMPT: AtomicU64 = AtomicU64::new(0);
     let functions = case.functions;
     Ok(match case.system {
         System::Bare => Box::new(|_| {
             let output = Command::new(&program.path).arg("1").stdin(Stdio::null()).env_clear().output()?;
-            if output.status.success() && output.stdout == b"done\n" { Ok(()) } else { Err("wrong output".into()) }
+            if output.status.success() && output.stdout == b"done\n" {
+                Ok(())
+            } else {
+                Err("wrong output".into())
+            }
         }),
         System::Worker => {
             let mut http = Client::connect(cluster.worker.address)?;
@@ -93,7 +101,8 @@ fn client<'a>(case: &Case, program: &'a Program, cluster: &'a Cluster) -> Result
                     "curve": {"points": [{"cache": 1, "seconds": 0.001, "low": 0.001, "high": 0.001}], "provenance": "prior"},
                     "alone": false
                 });
-                let (status, answer) = http.post("/worker/orders", "application/json", order.to_string().as_bytes())?;
+                let (status, answer) =
+                    http.post("/worker/orders", "application/json", order.to_string().as_bytes())?;
                 if status == 200 { Ok(()) } else { Err(String::from_utf8_lossy(answer).into()) }
             })
         }
@@ -105,9 +114,12 @@ fn client<'a>(case: &Case, program: &'a Program, cluster: &'a Cluster) -> Result
             };
             let bodies: Vec<String> = (0..functions).map(submit).collect();
             Box::new(move |i| {
-                let (status, answer) = http.post("/submit", "application/json", bodies[i % functions].as_bytes())?;
+                let (status, answer) =
+                    http.post("/submit", "application/json", bodies[i % functions].as_bytes())?;
                 let answer: Value = serde_json::from_slice(answer)?;
-                let right = status == 200 && answer["result"]["exit_status"] == 0 && answer["result"]["stdout"] == "done\n";
+                let right = status == 200
+                    && answer["result"]["exit_status"] == 0
+                    && answer["result"]["stdout"] == "done\n";
                 if right { Ok(()) } else { Err(answer.to_string().into()) }
             })
         }
@@ -115,7 +127,12 @@ fn client<'a>(case: &Case, program: &'a Program, cluster: &'a Cluster) -> Result
 }
 
 /// Measures one case once.
-pub fn measure(case: &Case, plan: &Plan, program: &Program, cluster: &Cluster) -> Result<Measured, Box<dyn Error>> {
+pub fn measure(
+    case: &Case,
+    plan: &Plan,
+    program: &Program,
+    cluster: &Cluster,
+) -> Result<Measured, Box<dyn Error>> {
     let warm_up = plan.invocations / 10;
     let total = plan.invocations * if case.clients == 1 { 1 } else { 3 };
     drive(case, warm_up.max(case.clients), program, cluster)?;
@@ -133,7 +150,12 @@ pub fn measure(case: &Case, plan: &Plan, program: &Program, cluster: &Cluster) -
 }
 
 /// Each invocation's time, and how long it all took.
-fn drive(case: &Case, total: usize, program: &Program, cluster: &Cluster) -> Result<(Vec<Duration>, Duration), Box<dyn Error>> {
+fn drive(
+    case: &Case,
+    total: usize,
+    program: &Program,
+    cluster: &Cluster,
+) -> Result<(Vec<Duration>, Duration), Box<dyn Error>> {
     let next = AtomicUsize::new(0);
     let ready = Barrier::new(case.clients + 1);
     let one = || -> Result<Vec<Duration>, Box<dyn Error + Send + Sync>> {

@@ -65,7 +65,8 @@ fn shuffle(cases: &mut [Case], mut seed: u64) {
 
 fn run(plan: &Plan) -> Result<Vec<(Case, Vec<Measured>)>, Box<dyn std::error::Error>> {
     let program = Program::build()?;
-    let mut results: Vec<(Case, Vec<Measured>)> = cases().into_iter().map(|case| (case, Vec::new())).collect();
+    let mut results: Vec<(Case, Vec<Measured>)> =
+        cases().into_iter().map(|case| (case, Vec::new())).collect();
     for round in 0..plan.rounds {
         let mut order = cases();
         shuffle(&mut order, round as u64 + 1);

@@ -140,7 +140,8 @@ impl Cluster {
             std::thread::yield_now();
         }
         for i in 0..FUNCTIONS {
-            let body = json!({"function_name": format!("trivial-{i}"), "parameters": {"input_size": 1}}).to_string();
+            let body =
+                json!({"function_name": format!("trivial-{i}"), "parameters": {"input_size": 1}}).to_string();
             let (status, answer) = client.post("/submit", "application/json", body.as_bytes())?;
             if status != 200 {
                 return Err(format!("function {i} does not run: {}", String::from_utf8_lossy(answer)).into());

@@ -7,7 +7,8 @@ type Results = [(Case, Vec<Measured>)];
 
 /// The machine's load averages, as text.
 pub fn load_average() -> String {
-    std::fs::read_to_string("/proc/loadavg").map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned())
+    std::fs::read_to_string("/proc/loadavg")
+        .map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned())
 }
 
 /// Median, least and most.
@@ -68,13 +69,19 @@ pub fn print(results: &Results, load_before: &str) {
     println!("| ratio | measured | to reach |");
     println!("| --- | --- | --- |");
     println!("| p50, 1 client | {} | at most 1.5 |", ratio(platform(1), bare(1), |m| m.p50));
-    println!("| throughput, 16 clients | {} | at least 0.65 |", ratio(platform(16), bare(16), |m| m.throughput));
+    println!(
+        "| throughput, 16 clients | {} | at least 0.65 |",
+        ratio(platform(16), bare(16), |m| m.throughput)
+    );
     for clients in [1, 4, 16] {
         let cpu = ratio(platform(clients), bare(clients), |m| m.cpu);
         println!("| CPU per invocation, {clients} clients | {cpu} | at most 1.6 |");
     }
     let hundred = of(16, 100, System::Platform);
-    println!("| throughput, 100 functions over 1 | {} | at least 0.95 |", ratio(hundred, platform(16), |m| m.throughput));
+    println!(
+        "| throughput, 100 functions over 1 | {} | at least 0.95 |",
+        ratio(hundred, platform(16), |m| m.throughput)
+    );
     for clients in [32, 64] {
         let more = ratio(platform(clients), platform(16), |m| m.throughput);
         println!("| throughput, {clients} clients over 16 | {more} | no fall |");
