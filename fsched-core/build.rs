@@ -24,7 +24,9 @@ fn main() {
     if known && !fallback {
         match compile(&program, &WITHOUT_LIBC) {
             Ok(()) => return,
-            Err(why) => println!("cargo::warning=fsched-exec is built over libc, which makes starts slower: {why}"),
+            Err(why) => {
+                println!("cargo::warning=fsched-exec is built over libc, which makes starts slower: {why}")
+            }
         }
     }
     if let Err(why) = compile(&program, &WITH_LIBC) {
@@ -45,7 +47,12 @@ const WITH_LIBC: [&str; 1] = ["--cfg=fsched_libc"];
 
 fn compile(program: &Path, how: &[&str]) -> Result<(), String> {
     let mut rustc = Command::new(variable("RUSTC"));
-    rustc.args(["--edition=2024", "--crate-name=fsched_exec", "--crate-type=bin", "--check-cfg=cfg(fsched_libc)"]);
+    rustc.args([
+        "--edition=2024",
+        "--crate-name=fsched_exec",
+        "--crate-type=bin",
+        "--check-cfg=cfg(fsched_libc)",
+    ]);
     rustc.args(["-Cpanic=abort", "-Copt-level=2", "-Ccodegen-units=1", "-Cstrip=symbols"]);
     rustc.args(["--target", &variable("TARGET")]).args(how).arg("-o").arg(program).arg(SOURCE);
     if let Ok(linker) = env::var("RUSTC_LINKER") {
