@@ -383,7 +383,7 @@ fn a_function_that_traps_the_request_to_end_is_killed(check: &Check) {
     let _ = fs::remove_file(&asked);
     let inner = "trap \"echo x > \\$ASKED; exit\" TERM; echo x > $READY; while :; do sleep 0.01; done";
     let polite = launch(&format!(
-        "setsid sh -c '{inner}' & trap '' TERM; while [ ! -e $ASKED ]; do sleep 0.01; done; exit 4"
+        "trap : TERM; setsid sh -c '{inner}' & while [ ! -e $ASKED ]; do sleep 0.01; done; exit 4"
     ));
     let attempt = polite.attempt;
     let exit = check.start(polite);

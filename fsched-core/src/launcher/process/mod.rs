@@ -182,7 +182,7 @@ pub struct ProcessLauncher {
     shared: Arc<Shared>,
     // Dropped after the last process of ours, and before the lock.
     guard: Option<Guard>,
-    _lock: File,
+    lock: File,
 }
 
 impl ProcessLauncher {
@@ -225,7 +225,7 @@ impl ProcessLauncher {
             config,
         });
         shared.pools.open(&shared, first).map_err(system("a launcher thread"))?;
-        Ok(Self { shared, guard: Some(guard), _lock: lock })
+        Ok(Self { shared, guard: Some(guard), lock })
     }
 
     /// How limits are enforced here.
@@ -270,6 +270,8 @@ impl Drop for ProcessLauncher {
         running.iter().for_each(|running| running.stop(Stop::Kill));
         self.shared.pools.close();
         self.guard = None;
+        // Another thread may be in the middle of a spawn, whose child holds a copy of the lock for a moment.
+        let _ = flock(&self.lock, FlockOperation::Unlock);
     }
 }
 

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, Signal, getpgid, kill_process_group, pidfd_open, pidfd_send_signal};
 
-use super::cgroup::Slot;
+use super::cgroup::{self, Slot};
 use super::identity::Marks;
 use super::spawn::{self, NOT_STARTED, Start, StatusPipe};
 use super::streams::{BUFFER, Capture, Feed};
@@ -50,12 +50,7 @@ enum State {
     /// Not started; how it is to be ended as soon as it is.
     Waiting(Option<Stop>),
     /// The first process, which is not reaped while this state is held.
-    Started {
-        pid: Pid,
-        handle: OwnedFd,
-        marks: Marks,
-        members: Option<PathBuf>,
-    },
+    Started(First),
     Over,
 }
 
@@ -68,14 +63,7 @@ impl Running {
     pub(super) fn stop(&self, how: Stop) {
         match &mut *self.state.lock() {
             State::Waiting(stop) => *stop = if *stop == Some(Stop::Kill) { *stop } else { Some(how) },
-            State::Started { pid, handle, marks, members } => {
-                signal(*pid, handle, how);
-                if how == Stop::Terminate {
-                    let members = members.as_deref().map(super::cgroup::members_of);
-                    tree::terminate_outside(*pid, marks, members);
-                }
-                // Killing the first process ends the tree: its thread sees to the others.
-            }
+            State::Started(first) => first.stop(how),
             State::Over => {}
         }
     }
@@ -85,12 +73,12 @@ impl Running {
         matches!(&*self.state.lock(), State::Waiting(Some(_)))
     }
 
-    fn started(&self, pid: Pid, handle: OwnedFd, marks: Marks, members: Option<PathBuf>) {
+    fn started(&self, first: First) {
         let mut state = self.state.lock();
         if let State::Waiting(Some(how)) = *state {
-            signal(pid, &handle, how);
+            first.stop(how);
         }
-        *state = State::Started { pid, handle, marks, members };
+        *state = State::Started(first);
     }
 
     fn over(&self) {
@@ -98,15 +86,30 @@ impl Running {
     }
 }
 
-fn signal(pid: Pid, handle: &OwnedFd, how: Stop) {
-    let signal = match how {
-        Stop::Terminate => Signal::TERM,
-        Stop::Kill => Signal::KILL,
-    };
-    let in_group = rustix::process::getpgid(Some(pid)).is_ok_and(|group| group == pid);
-    let _ = kill_process_group(pid, signal);
-    if !in_group {
-        let _ = pidfd_send_signal(handle, signal);
+/// The first process of a tree, alive or not yet reaped, and how the others are found.
+struct First {
+    pid: Pid,
+    handle: OwnedFd,
+    marks: Marks,
+    /// The list of its control group's members.
+    members: Option<PathBuf>,
+}
+
+impl First {
+    fn stop(&self, how: Stop) {
+        let signal = match how {
+            Stop::Terminate => Signal::TERM,
+            Stop::Kill => Signal::KILL,
+        };
+        let in_group = getpgid(Some(self.pid)).is_ok_and(|group| group == self.pid);
+        let _ = kill_process_group(self.pid, signal);
+        if !in_group {
+            let _ = pidfd_send_signal(&self.handle, signal);
+        }
+        // Killing the first process ends the tree: its thread sees to the others.
+        if how == Stop::Terminate {
+            tree::terminate_outside(self.pid, &self.marks, self.members.as_deref().map(cgroup::members_of));
+        }
     }
 }
 
@@ -203,7 +206,7 @@ impl Runner {
         match started.handle.try_clone() {
             Ok(handle) => {
                 let members = self.slot.as_ref().map(|slot| slot.procs().to_path_buf());
-                job.running.started(pid, handle, started.marks.clone(), members);
+                job.running.started(First { pid, handle, marks: started.marks.clone(), members });
             }
             Err(error) => {
                 tracing::warn!(%error, "a process that could not be stopped later is ended now");

@@ -1,4 +1,3 @@
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -43,8 +42,10 @@ fn config(dir: &Path) -> ProcessConfig {
     ProcessConfig::new(dir.join("state"), files, key(), vec![domain(0, vec![CpuId(0)])])
 }
 
-fn install(files: &Path, number: u8, content: &[u8], mode: u32) -> ContentHash {
-    let hash = ContentHash([number; 32]);
+fn install(files: &Path, content: &[u8], mode: u32) -> ContentHash {
+    let mut hash = [0; 32];
+    hash[..16].copy_from_slice(&key().0);
+    let hash = ContentHash(hash);
     let path = files.join(hash.to_string());
     fs::write(&path, content).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
@@ -58,12 +59,8 @@ fn subject(dir: &Path, change: impl Fn(&mut ProcessConfig)) -> Subject {
     let files = config.files_dir.clone();
     let launcher = ProcessLauncher::new(config).unwrap();
     let enforcement = launcher.enforcement();
-    let next = Cell::new(0);
     Subject {
-        install: Box::new(move |content, mode| {
-            next.set(next.get() + 1);
-            install(&files, next.get(), content, mode)
-        }),
+        install: Box::new(move |content, mode| install(&files, content, mode)),
         domain: DomainId(0),
         dir,
         limits_memory: matches!(enforcement.memory, Means::CgroupV1 | Means::CgroupV2),
@@ -122,7 +119,7 @@ fn every_thread_is_set_up_once_for_its_domain_and_class() {
         seen.lock().push((domain.0, class.0));
         if class.0 == 9 { Err(io::Error::other("no such class")) } else { Ok(()) }
     }));
-    let file = install(&config.files_dir, 1, b"#!/bin/sh\ngrep Cpus_allowed_list /proc/self/status", 0o755);
+    let file = install(&config.files_dir, b"#!/bin/sh\ngrep Cpus_allowed_list /proc/self/status", 0o755);
     let launcher = ProcessLauncher::new(config).unwrap();
     for number in 0..6 {
         let exit = run(&launcher, Launch { domain: DomainId(3), class: ClosId(2), ..launch(number, file) });
@@ -150,7 +147,7 @@ fn a_state_directory_has_one_user() {
 fn dropping_ends_what_runs_and_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let config = config(dir.path());
-    let file = install(&config.files_dir, 1, b"#!/bin/sh\nsetsid sleep 1000 & echo $!; sleep 1000", 0o755);
+    let file = install(&config.files_dir, b"#!/bin/sh\nsetsid sleep 1000 & echo $!; sleep 1000", 0o755);
     let launcher = ProcessLauncher::new(config.clone()).unwrap();
     let parents = launcher.shared.parents.paths();
     let (sender, receiver) = mpsc::channel();
@@ -177,7 +174,7 @@ fn dropping_ends_what_runs_and_leaves_nothing() {
 fn a_receiver_may_hold_the_last_handle() {
     let dir = tempfile::tempdir().unwrap();
     let config = config(dir.path());
-    let file = install(&config.files_dir, 1, b"#!/bin/sh\n", 0o755);
+    let file = install(&config.files_dir, b"#!/bin/sh\n", 0o755);
     let launcher = Arc::new(ProcessLauncher::new(config).unwrap());
     let (sender, receiver) = mpsc::channel();
     let handle = Arc::clone(&launcher);
@@ -213,9 +210,9 @@ fn a_worker_to_be_killed() {
         "cd /; i=0; while [ $i -lt 10 ]; do setsid sh -c 'echo $$ >> $PIDS; exec sleep 1000' & i=$((i+1)); done; wait",
     ];
     let launcher = ProcessLauncher::new(config.clone()).unwrap();
-    for (number, script) in (1u8..).zip(scripts) {
-        let file = install(&config.files_dir, number, format!("#!/bin/sh\n{script}\n").as_bytes(), 0o755);
-        let mut launch = launch(number.into(), file);
+    for (number, script) in (1..).zip(scripts) {
+        let file = install(&config.files_dir, format!("#!/bin/sh\n{script}\n").as_bytes(), 0o755);
+        let mut launch = launch(number, file);
         launch.environment = [("PIDS".into(), pids_file(Path::new(&dir)).display().to_string())].into();
         launcher.launch(launch, Box::new(|_| {}));
     }
@@ -277,7 +274,7 @@ fn a_killed_worker_leaves_nothing_alive() {
     assert_eq!(groups_of(&parents, key), Vec::<PathBuf>::new());
 
     let config = ProcessConfig { key, ..config(dir.path()) };
-    let file = install(&config.files_dir, 99, b"#!/bin/sh\necho again", 0o755);
+    let file = install(&config.files_dir, b"#!/bin/sh\necho again", 0o755);
     let next = ProcessLauncher::new(config.clone()).unwrap();
     assert_eq!(fs::read_dir(config.state_dir.join("scratch")).unwrap().count(), 0);
     assert_eq!(run(&next, launch(1, file)).stdout.bytes, b"again\n");

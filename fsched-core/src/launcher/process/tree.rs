@@ -28,15 +28,27 @@ pub(super) fn adopt_orphans() -> io::Result<()> {
 
 /// The children of the main thread, which adopts; only those with our marks are ours.
 fn adopted() -> Vec<Pid> {
-    let me = getpid().as_raw_pid();
-    let mut list = String::new();
-    let read = File::open(format!("/proc/{me}/task/{me}/children"))
-        .and_then(|mut file| file.read_to_string(&mut list));
-    match read {
-        Ok(_) => list.split_ascii_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect(),
+    let mut last = String::new();
+    loop {
         // A kernel without this list: all are looked at.
-        Err(_) => all_processes(),
+        let Ok(list) = main_thread_children() else { return all_processes() };
+        // The kernel walks the list by position, and skips one where an earlier one is reaped meanwhile. That one
+        // was listed, and is no more when we look again.
+        if list.is_empty() || list == last {
+            return list
+                .split_ascii_whitespace()
+                .filter_map(|pid| Pid::from_raw(pid.parse().ok()?))
+                .collect();
+        }
+        last = list;
     }
+}
+
+fn main_thread_children() -> io::Result<String> {
+    let me = getpid().as_raw_pid();
+    let mut list = String::with_capacity(4096);
+    File::open(format!("/proc/{me}/task/{me}/children"))?.read_to_string(&mut list)?;
+    Ok(list)
 }
 
 /// Ends what is left of a tree whose first process is dead. Gives the CPU time of what was reaped.
@@ -78,7 +90,7 @@ pub(super) fn end(marks: &Marks, slot: Option<&mut Slot>) -> Duration {
 /// Asks those of a living tree to end that are not in the group of its first process.
 pub(super) fn terminate_outside(group: Pid, marks: &Marks, members: Option<Vec<Pid>>) {
     for pid in members.unwrap_or_else(all_processes) {
-        let is_outside = || getpgid(Some(pid)).is_ok_and(|other| other != group) && marks.are_on(pid);
+        let is_outside = || marks.are_on(pid) && getpgid(Some(pid)).is_ok_and(|other| other != group);
         if is_outside() {
             signal(pid, Signal::TERM, false, is_outside);
         }
