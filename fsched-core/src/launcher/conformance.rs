@@ -260,8 +260,10 @@ fn it_works_in_its_own_directory_which_is_removed(check: &Check) {
     let (list, cwd) = stdout(&exit).split_once('\n').expect("two lines");
     assert_eq!(list, "a", "nobody else's files are there");
     assert!(!Path::new(cwd.trim()).exists());
-    let other = check.run_script("pwd");
+    let other = check.run_script("pwd; ls -A");
+    assert_eq!(stdout(&other).lines().count(), 1);
     assert_ne!(stdout(&other).trim(), cwd.trim());
+    assert!(!Path::new(stdout(&other).trim()).exists(), "nor is one that was not used left");
 }
 
 fn a_read_only_directory_is_removed_too(check: &Check) {

@@ -267,5 +267,6 @@ fn prepare(shared: &Arc<Shared>, place: Place, number: u32) -> Result<Runner, St
     let name = format!("{}{number}", shared.life.group_prefix());
     let slot = Slot::create(&shared.parents, &name)
         .map_err(|error| format!("the control group of its thread cannot be made: {error}"))?;
-    Runner::new(Arc::clone(shared), slot).map_err(|error| format!("its thread cannot be set up: {error}"))
+    Runner::new(Arc::clone(shared), number, slot)
+        .map_err(|error| format!("its thread cannot be set up: {error}"))
 }

@@ -12,10 +12,11 @@ use rustix::process::{Pid, PidfdFlags, Signal, getpgid, kill_process_group, pidf
 
 use super::cgroup::{self, Slot};
 use super::identity::Marks;
+use super::scratch::Scratch;
 use super::spawn::{self, NOT_STARTED, Start, StatusPipe};
 use super::streams::{BUFFER, Capture, Feed};
 use super::sys::{self, Reaped};
-use super::{Shared, scratch, tree};
+use super::{Shared, tree};
 use crate::cache::Bytes;
 use crate::invocation::Output;
 use crate::launcher::{Exit, ExitKind, Launch, OnExit, Stop};
@@ -89,7 +90,7 @@ impl Running {
 /// The first process of a tree, alive or not yet reaped, and how the others are found.
 struct First {
     pid: Pid,
-    handle: OwnedFd,
+    handle: Arc<OwnedFd>,
     marks: Marks,
     /// The list of its control group's members.
     members: Option<PathBuf>,
@@ -104,7 +105,7 @@ impl First {
         let in_group = getpgid(Some(self.pid)).is_ok_and(|group| group == self.pid);
         let _ = kill_process_group(self.pid, signal);
         if !in_group {
-            let _ = pidfd_send_signal(&self.handle, signal);
+            let _ = pidfd_send_signal(&*self.handle, signal);
         }
         // Killing the first process ends the tree: its thread sees to the others.
         if how == Stop::Terminate {
@@ -117,13 +118,15 @@ impl First {
 pub(super) struct Runner {
     shared: Arc<Shared>,
     slot: Option<Slot>,
+    scratch: Scratch,
     status: StatusPipe,
     buffer: Vec<u8>,
 }
 
 impl Runner {
-    pub(super) fn new(shared: Arc<Shared>, slot: Option<Slot>) -> std::io::Result<Self> {
-        Ok(Self { shared, slot, status: StatusPipe::new()?, buffer: vec![0; BUFFER] })
+    pub(super) fn new(shared: Arc<Shared>, number: u32, slot: Option<Slot>) -> std::io::Result<Self> {
+        let scratch = shared.scratches.of_thread(number);
+        Ok(Self { shared, slot, scratch, status: StatusPipe::new()?, buffer: vec![0; BUFFER] })
     }
 
     /// Leaves nothing of the thread behind.
@@ -136,10 +139,10 @@ impl Runner {
     /// Runs one function from start to end.
     pub(super) fn run(&mut self, mut job: Job) {
         let number = self.shared.next_launch();
-        let exit = match self.shared.scratches.create(number) {
+        let exit = match self.scratch.take(number) {
             Ok(scratch) => {
                 let exit = self.run_in(&scratch, number, &mut job);
-                scratch::remove(&scratch);
+                self.scratch.give_back(&scratch);
                 exit
             }
             Err(error) => not_started(format!("its scratch directory cannot be made: {error}")),
@@ -189,7 +192,7 @@ impl Runner {
             .map_err(|error| format!("its process cannot be made: {error}"))?;
         let pid = Pid::from_child(&child);
         let handle = match pidfd_open(pid, PidfdFlags::empty()) {
-            Ok(handle) => handle,
+            Ok(handle) => Arc::new(handle),
             Err(error) => {
                 let _ = kill_process_group(pid, Signal::KILL);
                 let _ = sys::reap(pid);
@@ -203,16 +206,13 @@ impl Runner {
     /// Feeds, reads and waits until the first process is dead, then ends the rest.
     fn attend(&mut self, mut started: Started, number: u32, job: &Job) -> Exit {
         let pid = started.pid;
-        match started.handle.try_clone() {
-            Ok(handle) => {
-                let members = self.slot.as_ref().map(|slot| slot.procs().to_path_buf());
-                job.running.started(First { pid, handle, marks: started.marks.clone(), members });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "a process that could not be stopped later is ended now");
-                let _ = kill_process_group(pid, Signal::KILL);
-            }
-        }
+        let members = self.slot.as_ref().map(|slot| slot.procs().to_path_buf());
+        job.running.started(First {
+            pid,
+            handle: Arc::clone(&started.handle),
+            marks: started.marks.clone(),
+            members,
+        });
         started.wait(&mut self.buffer);
         let wall = started.elapsed();
         job.running.over();
@@ -250,7 +250,7 @@ impl Runner {
 /// A process and what connects us with it.
 struct Started {
     pid: Pid,
-    handle: OwnedFd,
+    handle: Arc<OwnedFd>,
     since: Instant,
     marks: Marks,
     feed: Option<Feed>,
