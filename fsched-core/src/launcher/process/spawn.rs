@@ -1,16 +1,18 @@
 //! From a launch to a process: what fsched-exec is told, and what it says if there is no function.
 
 use std::ffi::OsString;
+use std::fs;
 use std::io::{self, PipeReader, PipeWriter, Read};
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use rustix::fs::{OFlags, fcntl_setfl};
-use rustix::process::{Resource, getpid, getrlimit};
+use rustix::process::{Pid, Resource, getpid, getrlimit, getuid};
 
-use super::identity::{MARK, Marks};
+use super::identity::{MARK, Marks, all_processes};
 use super::program::Program;
 use super::{Enforcement, Means, ProcessConfig};
 use crate::launcher::{Launch, Limits};
@@ -20,12 +22,15 @@ pub(super) const NOT_STARTED: i32 = 127;
 /// A number that leaves a limit as it is.
 const UNCHANGED: u64 = u64::MAX;
 
+/// How many threads the user may start beside functions after we have counted, ours included.
+const HEADROOM: u64 = 512;
+
 /// The resource limits of a process, none above what we have ourselves.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ResourceLimits {
     ceilings: [u64; 5],
     memory: bool,
-    /// How much more than one tree the user's processes may be, where they are limited at all.
+    /// How many threads the user has beside functions, where they are limited at all.
     processes: Option<u64>,
     slots: u64,
 }
@@ -36,8 +41,7 @@ impl ResourceLimits {
         Self {
             ceilings: resources.map(|resource| getrlimit(resource).maximum.unwrap_or(UNCHANGED)),
             memory: enforcement.memory == Means::Rlimit,
-            processes: (enforcement.processes == Means::Rlimit)
-                .then(|| super::identity::all_processes().len() as u64),
+            processes: (enforcement.processes == Means::Rlimit).then(|| threads_of_user() + HEADROOM),
             slots: u64::from(slots),
         }
     }
@@ -58,6 +62,17 @@ impl ResourceLimits {
             0,
         ]
     }
+}
+
+/// Every thread of this user: what the kernel holds against the limit of processes.
+fn threads_of_user() -> u64 {
+    let user = getuid().as_raw();
+    let threads = |pid: &Pid| {
+        let process = format!("/proc/{}", pid.as_raw_pid());
+        fs::metadata(&process).ok().filter(|found| found.uid() == user)?;
+        Some(fs::read_dir(format!("{process}/task")).ok()?.count() as u64)
+    };
+    all_processes().iter().filter_map(threads).sum()
 }
 
 /// The pipe on which fsched-exec says why there is no function. It is opened by name, and only then.

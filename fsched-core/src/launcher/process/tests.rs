@@ -7,6 +7,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use super::identity::Marks;
+use super::spawn::{Start, StatusPipe};
+use super::streams::Capture;
 use super::*;
 use crate::cache::{Bytes, CacheGeometry, CpuId, Ways};
 use crate::id::{ContentHash, InvocationId};
@@ -64,7 +67,8 @@ fn subject(dir: &Path, change: impl Fn(&mut ProcessConfig)) -> Subject {
         domain: DomainId(0),
         dir,
         limits_memory: matches!(enforcement.memory, Means::CgroupV1 | Means::CgroupV2),
-        limits_processes: !matches!(enforcement.processes, Means::Nothing),
+        limits_processes: matches!(enforcement.processes, Means::CgroupV1 | Means::CgroupV2),
+        bounds_fork_bombs: enforcement.processes != Means::Nothing,
         launcher: Box::new(launcher),
     }
 }
@@ -190,6 +194,45 @@ fn a_receiver_may_hold_the_last_handle() {
     drop(launcher);
     drop(dropped);
     assert_eq!(receiver.recv_timeout(Duration::from_secs(60)).unwrap().kind, ExitKind::Exited(0));
+}
+
+#[test]
+fn a_process_joins_its_group_before_it_becomes_the_function() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(dir.path());
+    let file = install(&config.files_dir, b"#!/bin/sh\ncat group", 0o755);
+    let launch = launch(1, file);
+    let program = Program::new().unwrap();
+    let nothing = Enforcement { memory: Means::Nothing, processes: Means::Nothing };
+    let limits = ResourceLimits::new(nothing, 1);
+    let mut status = StatusPipe::new().unwrap();
+    let mut run = |number: u32, group: &Path| {
+        let marks = Marks { dye: 0, mark: String::new() };
+        let (stdout, stdout_end) = Capture::new(Bytes(100)).unwrap();
+        let (_stderr, stderr) = Capture::new(Bytes(0)).unwrap();
+        let start = Start {
+            number,
+            marks: &marks,
+            scratch: dir.path(),
+            joins: Some(group),
+            status: &status,
+            stdin: Stdio::null(),
+            stdout: stdout_end,
+            stderr,
+        };
+        let code = spawn::spawn(&config, &program, &limits, &launch, start).unwrap().wait().unwrap().code();
+        (code, stdout.finish(&mut [0; 100]).bytes, status.failure(number))
+    };
+    let group = dir.path().join("group");
+    fs::write(&group, "").unwrap();
+    let (code, output, failure) = run(1, &group);
+    assert_eq!((code, output.as_slice()), (Some(0), b"0".as_slice()));
+    assert!(failure.is_none());
+    let (code, output, failure) = run(2, &dir.path().join("none"));
+    assert_eq!((code, output.as_slice()), (Some(spawn::NOT_STARTED), b"".as_slice()));
+    let (stage, error) = failure.unwrap();
+    let text = spawn::explain(&config, &launch, stage, &error);
+    assert!(text.contains("control group") && text.contains("No such file"), "{text}");
 }
 
 /// The name by which the test below finds itself.
