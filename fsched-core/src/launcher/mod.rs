@@ -5,6 +5,11 @@
 //! | `process/` | [`ProcessLauncher`]: real processes on Linux (feature `process`) |
 //! | `conformance.rs` | the contract as a suite, for every implementation |
 
+#[cfg(any(test, feature = "test-util"))]
+pub mod conformance;
+#[cfg(all(feature = "process", target_os = "linux"))]
+pub mod process;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +17,9 @@ use std::time::Duration;
 use crate::cache::{Bytes, ClosId, DomainId};
 use crate::id::{AttemptId, ContentHash};
 use crate::invocation::Output;
+
+#[cfg(all(feature = "process", target_os = "linux"))]
+pub use process::{Enforcement, LauncherError, Means, ProcessConfig, ProcessLauncher, ThreadSetup};
 
 /// What one process tree may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
