@@ -336,6 +336,19 @@ async fn files_that_nothing_refers_to_are_collected_at_the_start() {
 }
 
 #[tokio::test]
+async fn a_damaged_file_is_found_at_the_start_and_healed_by_pushing_it_again() {
+    let platform = Platform::start().await;
+    let function = platform.push("f").await;
+    std::fs::write(platform.files().path(function.spec.file), "damage").unwrap();
+    let store = Arc::new(platform.store.clone());
+    let again = rig::master(platform.files(), store, platform.loopback.clone(), &platform.clock).await;
+    assert!(!again.files().contains(function.spec.file));
+    assert!(again.read(|master| master.function(function.id).is_some()));
+    assert_eq!(platform.spec("f").file, function.spec.file);
+    again.files().verify(function.spec.file).unwrap();
+}
+
+#[tokio::test]
 async fn a_shutdown_waits_for_what_runs_and_refuses_the_rest() {
     let platform = Platform::start().await;
     let worker = platform.worker(1, |_| Script::Wait).await;

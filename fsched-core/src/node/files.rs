@@ -144,6 +144,15 @@ impl FileStore {
         Ok(whole)
     }
 
+    /// As [`verify_all`](FileStore::verify_all), without holding up the async thread.
+    pub(super) async fn verify_all_elsewhere(self) -> Result<Vec<ContentHash>, FileError> {
+        let dir = Arc::clone(&self.dir);
+        match tokio::task::spawn_blocking(move || self.verify_all()).await {
+            Ok(result) => result,
+            Err(stopped) => Err(FileError::new(&dir, io::Error::other(stopped))),
+        }
+    }
+
     /// Begins a file that comes piece by piece.
     ///
     /// # Errors
@@ -227,7 +236,7 @@ impl FileWriter {
     /// # Panics
     /// Outside of a tokio runtime.
     pub async fn finish(self, expected: Option<ContentHash>) -> Result<(ContentHash, Bytes), FileError> {
-        let dir = self.store.dir.clone();
+        let dir = Arc::clone(&self.store.dir);
         match tokio::task::spawn_blocking(move || self.finish_blocking(expected)).await {
             Ok(result) => result,
             Err(stopped) => Err(FileError::new(&dir, io::Error::other(stopped))),

@@ -108,7 +108,8 @@ struct State {
 impl MasterNode {
     /// Starts a master where its store says it ended, on the current tokio runtime.
     ///
-    /// Files that no function refers to are removed.
+    /// Its files are read to see whether they are whole; damaged ones, and those that no function refers to, are
+    /// removed. A function whose file is gone stays, and is in the log: pushing the file again heals it.
     ///
     /// # Errors
     /// Where the store or the files cannot be used.
@@ -125,7 +126,8 @@ impl MasterNode {
         now: Now,
     ) -> Result<Arc<Self>, NodeError> {
         let snapshot = store.load().await?;
-        for function in snapshot.functions.values().filter(|f| !files.contains(f.spec.file)) {
+        let whole = files.clone().verify_all_elsewhere().await?;
+        for function in snapshot.functions.values().filter(|f| !whole.contains(&f.spec.file)) {
             tracing::error!(function = %function.id, file = %function.spec.file, "a function's file is gone");
         }
         let clock = now();
@@ -151,7 +153,7 @@ impl MasterNode {
         });
         let Ok(((), performed)) = node.act(|_, _| Ok::<_, Infallible>(((), effects)));
         performed.wait().await?;
-        for file in node.files.list()? {
+        for file in whole {
             if !node.read(|master| master.holds_file(file)) {
                 node.files.remove(file)?;
             }

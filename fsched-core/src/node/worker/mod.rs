@@ -52,7 +52,8 @@ struct State {
 }
 
 impl WorkerNode {
-    /// Drives a worker; its deadlines are watched on the current tokio runtime.
+    /// Drives a worker; its deadlines are watched on the current tokio runtime. The files that the worker was told of
+    /// are best those of [`FileStore::verify_all`]: what a disk damaged is then fetched again.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
