@@ -3,12 +3,15 @@
 //! | file | what |
 //! | --- | --- |
 //! | `process/` | [`ProcessLauncher`]: real processes on Linux (feature `process`) |
+//! | `scripted.rs` | [`ScriptedLauncher`]: processes that only pretend, for tests (feature `test-util`) |
 //! | `conformance.rs` | the contract as a suite, for every implementation |
 
 #[cfg(any(test, feature = "test-util"))]
 pub mod conformance;
 #[cfg(all(feature = "process", target_os = "linux"))]
 pub mod process;
+#[cfg(feature = "test-util")]
+mod scripted;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,6 +23,8 @@ use crate::invocation::Output;
 
 #[cfg(all(feature = "process", target_os = "linux"))]
 pub use process::{Enforcement, LauncherError, Means, ProcessConfig, ProcessLauncher, ThreadSetup};
+#[cfg(feature = "test-util")]
+pub use scripted::{Script, ScriptedLauncher, ended};
 
 /// What one process tree may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
