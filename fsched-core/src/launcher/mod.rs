@@ -3,7 +3,11 @@
 //! | file | what |
 //! | --- | --- |
 //! | `process/` | [`ProcessLauncher`]: real processes on Linux (feature `process`) |
+//! | `scripted.rs` | [`ScriptedLauncher`]: processes that only pretend, for tests (feature `test-util`) |
 //! | `conformance.rs` | the contract as a suite, for every implementation |
+
+#[cfg(feature = "test-util")]
+mod scripted;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,6 +16,9 @@ use std::time::Duration;
 use crate::cache::{Bytes, ClosId, DomainId};
 use crate::id::{AttemptId, ContentHash};
 use crate::invocation::Output;
+
+#[cfg(feature = "test-util")]
+pub use scripted::{Script, ScriptedLauncher, ended};
 
 /// What one process tree may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
