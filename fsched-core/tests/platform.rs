@@ -394,11 +394,9 @@ async fn an_answer_outlives_the_runtime_that_asked() {
     let launcher = Arc::clone(&worker.launcher);
     let ticket = tokio::task::spawn_blocking(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let ticket = master.submit(submission).await.unwrap();
-            within(launcher.until_launched(2)).await;
-            ticket
-        })
+        let ticket = runtime.block_on(master.submit(submission)).unwrap();
+        runtime.block_on(within(launcher.until_launched(2)));
+        ticket
     });
     let ticket = within(ticket).await.unwrap();
     let attempt = worker.launcher.launched()[1].attempt;

@@ -1,12 +1,14 @@
 //! What the tests of a whole platform stand on.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use fsched_core::allocator::MemoryAllocator;
-use fsched_core::cache::{Bytes, CacheDomain, CacheGeometry, CpuId, DomainId, Ways};
+use fsched_core::cache::{Bytes, CacheDomain, Ways};
 use fsched_core::function::{Function, FunctionSpec, InputSize, Needs};
 use fsched_core::id::{WorkerId, WorkerKey};
 use fsched_core::invocation::{Outcome, Submission};
@@ -139,7 +141,10 @@ impl Platform {
             grace: Duration::from_millis(10),
             ..WorkerConfig::default()
         };
-        let allocator = Box::new(MemoryAllocator::new(vec![domain(cores)], false));
+        let allocator = Box::new(MemoryAllocator::new(
+            vec![CacheDomain::nominal(cores, Ways::clamped(16), Bytes::mib(1))],
+            false,
+        ));
         let key = WorkerKey([u8::try_from(number).unwrap(); 16]);
         let worker = Worker::new(config, key, "test".to_owned(), allocator, []);
         let launcher = Arc::new(ScriptedLauncher::new(script));
@@ -191,32 +196,12 @@ pub(crate) async fn master(
     clock: &Clock,
 ) -> Arc<MasterNode> {
     let config = MasterConfig { heartbeat: Duration::from_millis(20), ..MasterConfig::default() };
-    let (predictor, scheduler) = (Box::new(FixedPredictor::default()), Box::new(LeastLoaded));
+    let (predictor, scheduler) = (Box::new(FixedPredictor::default()), Box::new(LeastLoaded::default()));
     MasterNode::start(config, files, predictor, scheduler, store, loopback, clock.now()).await.unwrap()
 }
 
 pub(crate) fn submission(function: &Function) -> Submission {
-    Submission {
-        function: function.id,
-        command: None,
-        input_size: InputSize(10),
-        payload: None,
-        timeout: None,
-        idempotent: false,
-        only_if_known: false,
-    }
-}
-
-fn domain(cpus: u16) -> CacheDomain {
-    let geometry = CacheGeometry {
-        size: Bytes::mib(16),
-        ways: Ways::new(16).unwrap(),
-        min_ways: Ways::ONE,
-        contiguous: true,
-        shareable: 0,
-        classes: 15,
-    };
-    CacheDomain { id: DomainId(0), cpus: (0..cpus).map(CpuId).collect(), geometry }
+    Submission::new(function.id, InputSize(10))
 }
 
 pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
