@@ -19,8 +19,8 @@ struct LastTime {
 impl Predictor for LastTime {
     fn observe(&mut self, sample: &Sample) {
         self.sightings.observe(sample);
-        let seconds = sample.duration().as_secs_f64().max(1e-9);
-        self.seconds.insert((sample.function, sample.input_size), seconds);
+        let key = (sample.function, sample.input_size);
+        self.seconds.insert(key, sample.duration().as_secs_f64().max(1e-9));
     }
 
     fn forget(&mut self, function: FunctionId) {
@@ -31,10 +31,8 @@ impl Predictor for LastTime {
     fn predict(&self, function: FunctionId, input_size: InputSize) -> Prediction {
         let seen = self.seconds.range((function, InputSize(0))..=(function, InputSize(u64::MAX)));
         let nearest = seen.min_by_key(|((_, size), _)| size.0.abs_diff(input_size.0));
-        let curve = match nearest {
-            Some((_, &seconds)) => Curve::flat(seconds, 2.0, Provenance::Prior),
-            None => Curve::flat(1.0, 1000.0, Provenance::Prior),
-        };
+        let (seconds, factor) = nearest.map_or((1.0, 1000.0), |(_, &seconds)| (seconds, 2.0));
+        let curve = Curve::flat(seconds, factor, Provenance::Prior);
         Prediction { knowledge: self.sightings.knowledge(function, input_size), curve: curve.into() }
     }
 
@@ -45,24 +43,15 @@ impl Predictor for LastTime {
 }
 
 fn main() {
-    let (function, cache) = (FunctionId(1), Bytes::mib(8));
-    let mut predictor = LastTime::default();
+    let mut mine = LastTime::default();
+    let (function, worker, cache) = (FunctionId(1), WorkerId(1), Bytes::mib(8));
     for (size, millis) in [(100, 12), (200, 23), (400, 51)] {
         let segments = vec![Segment { cache, duration: Duration::from_millis(millis) }];
-        let (input_size, worker) = (InputSize(size), WorkerId(1));
-        let (enforced, co_runners, benchmark) = (false, 0, true);
-        predictor.observe(&Sample {
-            function,
-            input_size,
-            segments,
-            worker,
-            enforced,
-            co_runners,
-            benchmark,
-        });
+        let (input_size, enforced, co_runners, benchmark) = (InputSize(size), false, 0, true);
+        mine.observe(&Sample { function, input_size, segments, worker, enforced, co_runners, benchmark });
     }
     for size in [100, 190, 1000] {
-        let Prediction { knowledge, curve } = predictor.predict(function, InputSize(size));
+        let Prediction { knowledge, curve } = mine.predict(function, InputSize(size));
         println!("input size {size}: {knowledge:?}, {:.0} ms", curve.at(cache).seconds * 1e3);
     }
     conformance::check(LastTime::default);
