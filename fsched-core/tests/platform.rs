@@ -10,8 +10,10 @@ use fsched_core::id::ContentHash;
 use fsched_core::invocation::{Ending, InvocationState, LostReason, Outcome};
 use fsched_core::launcher::{ExitKind, Script, Stop, ended};
 use fsched_core::master::{BenchmarkError, BenchmarkRequest, CancelError, SubmitError};
-use fsched_core::node::{MasterNode, PushError};
-use fsched_core::store::{EndKind, Store};
+use fsched_core::mock::MockTransport;
+use fsched_core::node::{ChangeError, FileStore, MasterNode, PushError};
+use fsched_core::store::{EndKind, MemoryStore, Store};
+use fsched_core::transport::TransportError;
 
 use rig::{FlakyStore, Platform, eventually, submission, within};
 
@@ -405,6 +407,21 @@ async fn an_answer_outlives_the_runtime_that_asked() {
     assert_eq!(worker.launcher.running(), [attempt]);
     worker.launcher.end(attempt, ended(ExitKind::Exited(0), Duration::from_millis(1)));
     assert!(matches!(within(ticket).await, Outcome::Ran { report, .. } if report.succeeded()));
+}
+
+#[tokio::test]
+async fn whoever_answers_nonsense_is_not_taken_in() {
+    let mut transport = MockTransport::new();
+    transport.expect_inspect().times(1).returning(|address| {
+        Err(TransportError::Protocol { address: address.clone(), reason: "it speaks of the weather".into() })
+    });
+    let (store, clock) = (MemoryStore::default(), rig::Clock::new());
+    let dir = tempfile::TempDir::new().unwrap();
+    let files = FileStore::open(dir.path()).unwrap();
+    let master = rig::master(files, Arc::new(store.clone()), Arc::new(transport), &clock).await;
+    let error = master.add_worker("somebody".into()).await.unwrap_err();
+    assert!(matches!(error, ChangeError::Refused(TransportError::Protocol { .. })), "{error}");
+    assert!(store.load().await.unwrap().workers.is_empty());
 }
 
 /// Compiles only if servers on many threads can share a master.

@@ -19,7 +19,7 @@ use fsched_core::predictor::FixedPredictor;
 use fsched_core::scheduler::LeastLoaded;
 use fsched_core::store::{MemoryStore, Record, Snapshot, Store, StoreError};
 use fsched_core::time::Timestamp;
-use fsched_core::transport::{Address, Loopback};
+use fsched_core::transport::{Address, Loopback, Transport};
 use fsched_core::worker::{Worker, WorkerConfig};
 use tempfile::TempDir;
 use tokio::sync::{OwnedRwLockWriteGuard, RwLock};
@@ -32,7 +32,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 pub(crate) struct Clock(Arc<AtomicU64>);
 
 impl Clock {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Arc::new(AtomicU64::new(1_700_000_000_000_000_000)))
     }
 
@@ -122,7 +122,7 @@ impl Platform {
         let loopback = Arc::new(Loopback::new());
         let files = FileStore::open(dir.path().join("master")).unwrap();
         let kept = store.kept.clone();
-        let master = master(files, Arc::new(store), Arc::clone(&loopback), &clock).await;
+        let master = master(files, Arc::new(store), loopback.clone(), &clock).await;
         Self { master, store: kept, loopback, clock, dir, workers: AtomicUsize::new(0) }
     }
 
@@ -192,12 +192,12 @@ impl Platform {
 pub(crate) async fn master(
     files: FileStore,
     store: Arc<dyn Store>,
-    loopback: Arc<Loopback>,
+    transport: Arc<dyn Transport>,
     clock: &Clock,
 ) -> Arc<MasterNode> {
     let config = MasterConfig { heartbeat: Duration::from_millis(20), ..MasterConfig::default() };
     let (predictor, scheduler) = (Box::new(FixedPredictor::default()), Box::new(LeastLoaded::default()));
-    MasterNode::start(config, files, predictor, scheduler, store, loopback, clock.now()).await.unwrap()
+    MasterNode::start(config, files, predictor, scheduler, store, transport, clock.now()).await.unwrap()
 }
 
 pub(crate) fn submission(function: &Function) -> Submission {
