@@ -12,9 +12,10 @@ use serde_json::error::Category;
 use super::MasterState;
 use crate::error::{ApiError, Code};
 use crate::json::{JsonObject, MAX_JSON, parse_optional, read_body};
+use crate::transport::{AddressError, DEFAULT_WORKER_PORT, HttpAddress};
 use crate::wire::api::{
     AddedAnswer, DrainedAnswer, ErrorAnswer, SystemRow, SystemsAnswer, WorkerBody, WorkerRemovedAnswer,
-    WorkersAnswer, host,
+    WorkersAnswer,
 };
 use crate::wire::{RegisterBody, RegisteredBody};
 
@@ -34,8 +35,13 @@ pub(crate) async fn add_worker(
     state: Data<MasterState>,
     mut body: JsonObject,
 ) -> Result<Json<AddedAnswer>, ApiError> {
-    let address = host::parse("host", &body.take_text("host")?.unwrap_or_default())?;
-    let id = state.node.add_worker(address).await?;
+    let host = body.take_text("host")?.unwrap_or_default();
+    if host.trim().is_empty() {
+        return Err(ApiError::new(Code::NoHost, "no worker host specified"));
+    }
+    let address =
+        HttpAddress::parse(host.trim(), DEFAULT_WORKER_PORT).map_err(|error| bad_address("host", error))?;
+    let id = state.node.add_worker((&address).into()).await?;
     Ok(Json(AddedAnswer { message: "worker node successfully added", id }))
 }
 
@@ -110,7 +116,7 @@ pub(crate) async fn remove_worker(
     responses(
         (status = 200, description = "The worker's id, and how often it will be asked how it is", body = Object,
             example = json!({"id": "w-1", "heartbeat_secs": 1.0})),
-        (status = 400, description = "bad_json, bad_value, no_host", body = ErrorAnswer),
+        (status = 400, description = "bad_json, bad_value", body = ErrorAnswer),
         (status = 507, description = "store_full", body = ErrorAnswer),
     )
 )]
@@ -119,15 +125,18 @@ pub(crate) async fn register_worker(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<Json<RegisteredBody>, ApiError> {
-    let peer = request.peer_addr().map(|peer| peer.ip());
     let body: RegisterBody =
         serde_json::from_slice(&read_body(payload, MAX_JSON).await?).map_err(|error| {
             let code = if error.classify() == Category::Data { Code::BadValue } else { Code::BadJson };
             ApiError::new(code, format!("this is no registration: {error}"))
         })?;
     let (address, heartbeat) = <(String, Heartbeat)>::try_from(body)?;
-    let address = host::parse_or("address", &address, peer)?;
-    let id = state.node.join(address, heartbeat).await?;
+    let address = match request.peer_addr() {
+        Some(peer) => HttpAddress::parse_from(&address, DEFAULT_WORKER_PORT, peer.ip()),
+        None => HttpAddress::parse(&address, DEFAULT_WORKER_PORT),
+    };
+    let address = address.map_err(|error| bad_address("address", error))?;
+    let id = state.node.join((&address).into(), heartbeat).await?;
     let heartbeat_secs = state.node.read(|master| master.config().heartbeat).as_secs_f64();
     Ok(Json(RegisteredBody { id, heartbeat_secs }))
 }
@@ -138,6 +147,10 @@ impl MasterState {
         let now = (self.now)();
         self.node.read(|master| master.workers(now).collect())
     }
+}
+
+fn bad_address(key: &str, error: AddressError) -> ApiError {
+    ApiError::new(Code::BadValue, format!("{key}: {error}"))
 }
 
 fn worker_id(text: &str) -> Result<WorkerId, ApiError> {

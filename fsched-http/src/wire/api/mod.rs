@@ -3,7 +3,6 @@
 //! | file | what |
 //! | --- | --- |
 //! | [`values`] | sizes, durations and counts as clients write them |
-//! | [`host`] | where workers listen, as people write it |
 //! | `ask.rs` | what clients ask for: [`RunBody`], [`SubmitBody`] |
 //! | `result.rs` | [`RunAnswer`]: what came out of a run |
 //! | `benchmark.rs` | [`BenchmarkAnswer`]: what a benchmark brought |
@@ -17,7 +16,6 @@ mod ask;
 mod benchmark;
 mod cluster;
 mod function;
-pub mod host;
 mod invocation;
 mod result;
 mod status;
