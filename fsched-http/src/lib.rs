@@ -5,10 +5,11 @@
 //! | [`auth`] | who may talk to us: the token, and the checks that keep web pages of others out |
 //! | [`error`] | every error answer: status, code, message |
 //! | [`machine`] | what this machine is: its cache domains, its memory, its key |
+//! | [`transport`] | carries orders to workers by HTTP |
 //! | [`wire`] | what goes over the wire between master and worker |
 
 pub mod auth;
 pub mod error;
 pub mod machine;
-
+pub mod transport;
 pub mod wire;
