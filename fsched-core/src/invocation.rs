@@ -13,11 +13,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::cache::{Bytes, ClosId, DomainId, WayMask, Ways};
-use crate::curve::Curve;
+use crate::curve::{Curve, Provenance};
 use crate::function::{Command, InputSize, Isolation, Needs};
 use crate::id::{AttemptId, BenchmarkId, ContentHash, FunctionId, InvocationId, WorkerId};
 use crate::predictor::Knowledge;
 use crate::sample::Segment;
+use crate::store::EndKind;
 use crate::time::Timestamp;
 
 /// What a client asks for.
@@ -35,6 +36,8 @@ pub struct Submission {
     pub timeout: Option<Duration>,
     /// Whether it may be run again when its worker is lost.
     pub idempotent: bool,
+    /// Whether to refuse it where nothing is known of the function yet.
+    pub only_if_known: bool,
 }
 
 /// How much cache an order asks for.
@@ -67,6 +70,8 @@ impl CacheAsk {
 /// What the master tells a worker to do.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Order {
+    /// Which life of the master this is: attempt ids are unique within one.
+    pub term: u64,
     /// Which try of which invocation.
     pub attempt: AttemptId,
     /// Which function, for logs and metrics.
@@ -216,20 +221,31 @@ pub enum InvocationState {
         attempt: AttemptId,
         /// Where.
         worker: WorkerId,
-        /// In which domain.
-        domain: DomainId,
-        /// How many ways were asked for.
-        ways: Ways,
         /// Since when.
         since: Timestamp,
     },
     /// Over.
     Ended {
-        /// How.
-        outcome: Outcome,
+        /// How, in a word.
+        end: EndKind,
         /// When.
         at: Timestamp,
+        /// How, in full; none where it ended before the master was last started.
+        outcome: Option<Outcome>,
     },
+}
+
+/// What was expected when an invocation was placed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Estimate {
+    /// In which domain of its worker.
+    pub domain: DomainId,
+    /// How many ways were asked for.
+    pub ways: Ways,
+    /// How long it should take with them, seconds.
+    pub seconds: f64,
+    /// What the expectation, and so the choice of ways, rests on.
+    pub source: Provenance,
 }
 
 /// The master's record of one invocation.
@@ -237,14 +253,15 @@ pub enum InvocationState {
 pub struct Invocation {
     /// Its id.
     pub id: InvocationId,
-    /// What was asked for.
+    /// What was asked for. Its command is the one that is run: the function's own where none was named.
     pub submission: Submission,
     /// Of which benchmark it is a part.
     pub benchmark: Option<BenchmarkId>,
-    /// What was known of the function at this input size when it was accepted.
-    pub knowledge: Knowledge,
-    /// The curve it was placed by.
-    pub curve: Arc<Curve>,
+    /// What was known of the function at this input size when it was accepted; none where that was before the
+    /// master was last started.
+    pub knowledge: Option<Knowledge>,
+    /// What was expected when it was last placed; none before that.
+    pub estimate: Option<Estimate>,
     /// When it was accepted.
     pub submitted: Timestamp,
     /// Where it stands.

@@ -24,6 +24,8 @@ pub mod function;
 pub mod id;
 pub mod invocation;
 pub mod launcher;
+pub mod master;
+pub mod node;
 pub mod predictor;
 pub mod sample;
 pub mod scheduler;

@@ -3,18 +3,42 @@
 //! | file | what |
 //! | --- | --- |
 //! | `mod.rs` | [`Master`], its configuration, and the [`Effect`]s it asks for |
-//! | `controller.rs` | functions, invocations and benchmarks |
-//! | `members.rs` | workers: registration, heartbeats, liveness, draining |
+//! | `controller.rs` | the life of an invocation: accepted, placed, sent, ended |
+//! | `benchmarks.rs` | benchmarks: which ways to run, how often, and what came out |
+//! | `cluster.rs` | workers as they come, answer, drain and go |
+//! | `functions.rs` | functions by id and name, and who uses them |
+//! | `members.rs` | the workers' books: liveness, promises, files |
 //! | `queue.rs` | who waits for room, and who may overtake whom |
+//! | `history.rs` | what is over |
 
+mod benchmarks;
+mod cluster;
+mod controller;
+mod functions;
+mod history;
+mod members;
+mod queue;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{AttemptId, BenchmarkId, ContentHash, InvocationId};
-use crate::invocation::{Order, Outcome};
-use crate::store::Record;
-use crate::transport::{Address, Peer};
+pub use benchmarks::{BenchmarkError, BenchmarkPoint, BenchmarkReport, BenchmarkRequest};
+pub use controller::{CancelError, SubmitError};
+pub use functions::FunctionInfo;
+pub use members::WorkerInfo;
+
+use crate::function::{Function, FunctionName, FunctionSpec, InputSize};
+use crate::id::{AttemptId, BenchmarkId, ContentHash, FunctionId, InvocationId, WorkerId};
+use crate::invocation::{Invocation, InvocationState, Order, Outcome, Submission};
+use crate::predictor::{Knowledge, Prediction, Predictor};
+use crate::scheduler::Scheduler;
+use crate::store::{EndKind, Record, Snapshot};
+use crate::time::Timestamp;
+use crate::transport::Peer;
 
 /// How a master behaves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,19 +49,73 @@ pub struct MasterConfig {
     /// How often those behind may overtake an invocation that does not fit yet.
     pub max_overtakes: u32,
     /// How often a worker is asked how it is.
+    #[serde(with = "crate::time::humane")]
     pub heartbeat: Duration,
     /// Silence after which a worker gets no new work.
+    #[serde(with = "crate::time::humane")]
     pub suspect_after: Duration,
     /// Silence after which what ran on a worker is failed over or lost.
+    #[serde(with = "crate::time::humane")]
     pub dead_after: Duration,
+    /// How long an invocation waits when no worker that is left could ever hold it.
+    #[serde(with = "crate::time::humane")]
+    pub unplaceable_after: Duration,
     /// How many versions of a function are kept.
     pub versions: usize,
     /// How many way counts a benchmark runs at most.
     pub benchmark_points: usize,
-    /// How often a benchmark runs each.
+    /// How often a benchmark runs each at least; noisy ones up to three times as often.
     pub benchmark_repeats: usize,
     /// How many ended invocations are remembered.
     pub history: usize,
+}
+
+impl Default for MasterConfig {
+    fn default() -> Self {
+        Self {
+            queue: 1_000,
+            max_overtakes: 100,
+            heartbeat: Duration::from_secs(1),
+            suspect_after: Duration::from_secs(3),
+            dead_after: Duration::from_secs(10),
+            unplaceable_after: Duration::from_secs(30),
+            versions: 10,
+            benchmark_points: 6,
+            benchmark_repeats: 3,
+            history: Snapshot::INVOCATIONS,
+        }
+    }
+}
+
+/// A configuration that makes no sense.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {rule}")]
+pub struct MasterConfigError {
+    /// Which key.
+    pub key: &'static str,
+    /// What has to hold.
+    pub rule: &'static str,
+}
+
+impl MasterConfig {
+    /// Checks that the numbers fit each other.
+    ///
+    /// # Errors
+    /// Names the first rule that does not hold.
+    pub fn validate(&self) -> Result<(), MasterConfigError> {
+        let rules = [
+            ("heartbeat", !self.heartbeat.is_zero(), "has to be above zero"),
+            ("suspect_after", self.suspect_after > self.heartbeat, "has to be longer than heartbeat"),
+            ("dead_after", self.dead_after > self.suspect_after, "has to be longer than suspect_after"),
+            ("versions", self.versions > 0, "has to be at least 1"),
+            ("benchmark_points", self.benchmark_points > 0, "has to be at least 1"),
+            ("benchmark_repeats", self.benchmark_repeats > 0, "has to be at least 1"),
+        ];
+        match rules.iter().find(|(_, holds, _)| !holds) {
+            Some(&(key, _, rule)) => Err(MasterConfigError { key, rule }),
+            None => Ok(()),
+        }
+    }
 }
 
 /// What the master wants done, in this order: nothing after a `Persist` is done before it is.
@@ -78,9 +156,9 @@ pub enum Effect {
         /// Which.
         file: ContentHash,
     },
-    /// Remove the master's own copy of a file.
+    /// Remove the master's own copy of a file, unless it is held again by then ([`Master::holds_file`]).
     RemoveFile(ContentHash),
-    /// Ask a worker how it is; tell the answer with [`Master::heartbeat`].
+    /// Ask a worker how it is; tell the answer with [`Master::inspected`].
     Inspect(Peer),
     /// An invocation has ended: tell whoever waits for it.
     Reply {
@@ -96,4 +174,366 @@ pub enum Effect {
         /// How.
         result: Result<BenchmarkReport, BenchmarkError>,
     },
+}
+
+/// Effects in the order in which they are to be done.
+pub type Effects = Vec<Effect>;
+
+/// Whether something went at once or waits for what runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removal {
+    /// It is gone.
+    Done,
+    /// It goes when this many invocations have ended; it gets no new ones.
+    Waiting(usize),
+}
+
+/// There is no such function, or it was removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("there is no function {0}")]
+pub struct UnknownFunction(pub FunctionId);
+
+/// There is no such worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("there is no worker {0}")]
+pub struct UnknownWorker(pub WorkerId);
+
+/// How the master stands, in numbers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Functions there are.
+    pub functions: usize,
+    /// Invocations that wait for room.
+    pub queued: usize,
+    /// Invocations whose function's file is on its way.
+    pub fetching: usize,
+    /// Invocations at workers.
+    pub running: usize,
+    /// Benchmarks under way.
+    pub benchmarks: usize,
+    /// Workers that answer.
+    pub workers_alive: usize,
+    /// Workers that have not answered for a while.
+    pub workers_suspect: usize,
+    /// Workers that are given up.
+    pub workers_dead: usize,
+    /// Cores of workers that accept work.
+    pub cores: u32,
+    /// Cores of those that are not promised.
+    pub cores_free: u32,
+    /// Ways asked for or promised on workers that accept work.
+    pub ways_reserved: u32,
+    /// Ways on those that nobody asked for.
+    pub ways_free: u32,
+    /// Invocations accepted since the master was started.
+    pub accepted: u64,
+    /// Invocations refused since then: no room in the queue, nothing large enough.
+    pub refused: u64,
+    /// Second tries since then, after a worker was lost.
+    pub failed_over: u64,
+    /// Invocations ended since then, by how.
+    pub ended: BTreeMap<&'static str, u64>,
+}
+
+/// The master of a cluster.
+///
+/// Every method that changes something takes `now`, which must never go back, and returns [`Effect`]s for the
+/// driver to do in order. Nothing here waits, or reads a clock.
+pub struct Master {
+    config: MasterConfig,
+    /// When this life began: attempt ids are unique within one.
+    term: u64,
+    predictor: Box<dyn Predictor>,
+    scheduler: Box<dyn Scheduler>,
+    functions: functions::Functions,
+    members: members::Members,
+    live: BTreeMap<InvocationId, controller::Live>,
+    queue: queue::Queue,
+    history: history::History,
+    benchmarks: BTreeMap<BenchmarkId, benchmarks::Session>,
+    /// Workers that go when nothing runs on them any more.
+    leaving: BTreeSet<WorkerId>,
+    next_invocation: u64,
+    next_benchmark: u64,
+    stopping: bool,
+    counts: Counts,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    accepted: u64,
+    refused: u64,
+    failed_over: u64,
+    ended: BTreeMap<&'static str, u64>,
+}
+
+impl Master {
+    /// A master that goes on where `snapshot` ends: what was running then is lost, and that is kept and told.
+    pub fn new(
+        config: MasterConfig,
+        mut predictor: Box<dyn Predictor>,
+        scheduler: Box<dyn Scheduler>,
+        snapshot: Snapshot,
+        now: Timestamp,
+    ) -> (Self, Effects) {
+        let mut functions =
+            functions::Functions::restore(snapshot.functions.into_values(), snapshot.next_function);
+        for sample in &snapshot.samples {
+            predictor.observe(sample);
+            functions.sampled(sample.function, sample.input_size);
+        }
+        let patience = members::Patience {
+            heartbeat: config.heartbeat,
+            suspect_after: config.suspect_after,
+            dead_after: config.dead_after,
+        };
+        let members =
+            members::Members::restore(snapshot.workers.into_values(), snapshot.next_worker, patience);
+        let mut history = history::History::new(config.history);
+        let mut effects = Effects::new();
+        for (&id, record) in &snapshot.invocations {
+            let (end, at) = record.end.unwrap_or_else(|| {
+                let record = Record::Ended { id, end: EndKind::LostMaster, at: now };
+                effects.push(Effect::Persist { record, durable: false });
+                (EndKind::LostMaster, now)
+            });
+            history.add(controller::from_record(record, end, at));
+        }
+        let master = Self {
+            queue: queue::Queue::new(config.max_overtakes),
+            config,
+            term: now.0,
+            predictor,
+            scheduler,
+            functions,
+            members,
+            live: BTreeMap::new(),
+            history,
+            benchmarks: BTreeMap::new(),
+            leaving: BTreeSet::new(),
+            next_invocation: snapshot.next_invocation.max(1),
+            next_benchmark: 1,
+            stopping: false,
+            counts: Counts::default(),
+        };
+        (master, effects)
+    }
+
+    /// How it behaves.
+    pub fn config(&self) -> &MasterConfig {
+        &self.config
+    }
+
+    /// A function was uploaded: its id and version. The first effect makes it durable.
+    pub fn push(&mut self, now: Timestamp, spec: FunctionSpec) -> (Function, Effects) {
+        self.members.keep(spec.file);
+        let function = self.functions.push(now, spec);
+        let record = Record::FunctionPut(function.clone());
+        let mut effects = vec![Effect::Persist { record, durable: true }];
+        for outdated in self.functions.outdated(&function.spec.name, self.config.versions) {
+            if let Ok((_, more)) = self.remove_function(now, outdated) {
+                effects.extend(more);
+            }
+        }
+        (function, effects)
+    }
+
+    /// No new invocations of a function; it goes when those under way have ended.
+    ///
+    /// # Errors
+    /// Where there is no such function.
+    pub fn remove_function(
+        &mut self,
+        _now: Timestamp,
+        id: FunctionId,
+    ) -> Result<(Removal, Effects), UnknownFunction> {
+        let (users, gone) = self.functions.remove(id).ok_or(UnknownFunction(id))?;
+        let mut effects = vec![Effect::Persist { record: Record::FunctionRemoved(id), durable: true }];
+        self.bury(gone, &mut effects);
+        let removal = if users == 0 { Removal::Done } else { Removal::Waiting(users) };
+        Ok((removal, effects))
+    }
+
+    fn bury(&mut self, gone: functions::Gone, effects: &mut Effects) {
+        gone.functions.into_iter().for_each(|function| self.predictor.forget(function));
+        for file in gone.files {
+            let discard = |to| Effect::Discard { to, file };
+            effects.extend(self.members.discard(file).into_iter().map(discard));
+            effects.push(Effect::RemoveFile(file));
+        }
+    }
+
+    /// A function, unless it was removed.
+    pub fn function(&self, id: FunctionId) -> Option<&Function> {
+        self.functions.get(id)
+    }
+
+    /// A function, also one that was removed and only waits for what runs.
+    pub fn function_even_removed(&self, id: FunctionId) -> Option<&Function> {
+        self.functions.get_even_removed(id)
+    }
+
+    /// The newest version of the function of that name.
+    pub fn latest(&self, name: &FunctionName) -> Option<&Function> {
+        self.functions.latest(name)
+    }
+
+    /// All functions, by id.
+    pub fn functions(&self) -> impl Iterator<Item = FunctionInfo> {
+        self.functions.infos()
+    }
+
+    /// Whether a function refers to a file.
+    pub fn holds_file(&self, file: ContentHash) -> bool {
+        self.functions.holds_file(file)
+    }
+
+    /// What is known of a function at an input size.
+    ///
+    /// # Errors
+    /// Where there is no such function.
+    pub fn knowledge(
+        &self,
+        function: FunctionId,
+        input_size: InputSize,
+    ) -> Result<Knowledge, UnknownFunction> {
+        self.prediction(function, input_size).map(|prediction| prediction.knowledge)
+    }
+
+    /// The curve of a function at an input size, as it is predicted now.
+    ///
+    /// # Errors
+    /// Where there is no such function.
+    pub fn prediction(
+        &self,
+        function: FunctionId,
+        input_size: InputSize,
+    ) -> Result<Prediction, UnknownFunction> {
+        self.functions.get(function).ok_or(UnknownFunction(function))?;
+        Ok(self.predictor.predict(function, input_size))
+    }
+
+    /// One invocation, waiting, running or over.
+    pub fn invocation(&self, id: InvocationId) -> Option<&Invocation> {
+        self.live.get(&id).map(|live| &live.invocation).or_else(|| self.history.get(id))
+    }
+
+    /// All invocations there is memory of, newest first.
+    pub fn invocations(&self) -> impl Iterator<Item = &Invocation> {
+        let mut live = self.live.values().rev().map(|live| &live.invocation).peekable();
+        let mut ended = self.history.iter().peekable();
+        std::iter::from_fn(move || match (live.peek(), ended.peek()) {
+            (Some(a), Some(b)) if a.id < b.id => ended.next(),
+            (Some(_), _) => live.next(),
+            (None, _) => ended.next(),
+        })
+    }
+
+    /// Tells whether a benchmark's or a client's invocation is still to end.
+    pub fn is_idle(&self) -> bool {
+        self.live.is_empty() && self.benchmarks.is_empty()
+    }
+
+    /// Takes no new work from now on; what was accepted goes on.
+    pub fn stop(&mut self) {
+        self.stopping = true;
+    }
+
+    /// Looks at the clock. To be called about four times per [`MasterConfig::heartbeat`].
+    pub fn tick(&mut self, now: Timestamp) -> Effects {
+        let mut effects = Effects::new();
+        let watched = self.members.watch(now);
+        effects.extend(watched.ask.into_iter().map(Effect::Inspect));
+        for attempt in watched.lost {
+            self.lose(now, attempt, &mut effects);
+        }
+        self.dispatch(now, &mut effects);
+        effects
+    }
+
+    /// The price of a way: the original's slope, −1 / (max(free ways, 20) / 2), seconds per way.
+    pub fn generosity(&self) -> f64 {
+        let accepting = self.members.view().workers().filter(|worker| worker.accepts());
+        let free: u32 = accepting
+            .flat_map(|worker| worker.domains.values())
+            .map(|domain| u32::from(domain.free_ways()))
+            .sum();
+        -1.0 / (f64::from(free.max(20)) / 2.0)
+    }
+
+    /// How it stands, in numbers.
+    pub fn stats(&self) -> Stats {
+        let mut stats = Stats {
+            functions: self.functions.len(),
+            queued: self.queue.len(),
+            benchmarks: self.benchmarks.len(),
+            accepted: self.counts.accepted,
+            refused: self.counts.refused,
+            failed_over: self.counts.failed_over,
+            ended: self.counts.ended.clone(),
+            ..Stats::default()
+        };
+        for live in self.live.values() {
+            match live.invocation.state {
+                InvocationState::Fetching { .. } => stats.fetching += 1,
+                InvocationState::Running { .. } => stats.running += 1,
+                InvocationState::Queued | InvocationState::Ended { .. } => {}
+            }
+        }
+        for id in self.members.ids() {
+            use crate::cluster::Liveness;
+            match self.members.view().worker(id).map_or(Liveness::Dead, |view| view.liveness) {
+                Liveness::Alive => stats.workers_alive += 1,
+                Liveness::Suspect => stats.workers_suspect += 1,
+                Liveness::Dead => stats.workers_dead += 1,
+            }
+        }
+        let accepting = self.members.view().workers().filter(|worker| worker.accepts());
+        for domain in accepting.flat_map(|worker| worker.domains.values()) {
+            let ways = u32::from(domain.geometry().usable_ways().get());
+            let free = u32::from(domain.free_ways());
+            stats.cores += u32::from(domain.cores);
+            stats.cores_free += u32::from(domain.free_cores());
+            stats.ways_free += free;
+            stats.ways_reserved += ways - free;
+        }
+        stats
+    }
+
+    /// A [`Effect::Persist`] failed, and the effects after it were not done: takes back what depends on it.
+    ///
+    /// A function that was new is taken back; an invocation that was accepted ends.
+    pub fn not_persisted(&mut self, now: Timestamp, record: &Record, reason: &str) -> Effects {
+        let mut effects = Effects::new();
+        match record {
+            Record::FunctionPut(function) => {
+                if let Some((_, gone)) = self.functions.remove(function.id) {
+                    self.bury(gone, &mut effects);
+                }
+            }
+            Record::Accepted(invocation) => self.end_unplaced(now, invocation.id, reason, &mut effects),
+            Record::FunctionRemoved(_)
+            | Record::WorkerPut(_)
+            | Record::WorkerRemoved(_)
+            | Record::Sampled(_)
+            | Record::Ended { .. } => {}
+        }
+        effects
+    }
+
+    /// Accepts an invocation: its id.
+    ///
+    /// # Errors
+    /// Says what the client can do: nothing was accepted.
+    pub fn submit(
+        &mut self,
+        now: Timestamp,
+        submission: Submission,
+    ) -> Result<(InvocationId, Effects), SubmitError> {
+        let accepted = self.accept(now, submission, None);
+        if accepted.is_err() {
+            self.counts.refused += 1;
+        }
+        accepted
+    }
 }

@@ -7,6 +7,8 @@
 //! | `fixed.rs` | [`FixedPredictor`]: always the curves it was given; the template for your own |
 //! | `conformance.rs` | the contract as a suite, for every implementation |
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::cache::{CacheGeometry, Ways};
@@ -35,7 +37,7 @@ pub struct Prediction {
     /// What is known of the function at the input size.
     pub knowledge: Knowledge,
     /// The whole curve; how sure, is in its intervals.
-    pub curve: Curve,
+    pub curve: Arc<Curve>,
 }
 
 /// What a benchmark may do, and what it did so far.

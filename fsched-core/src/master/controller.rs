@@ -1,0 +1,667 @@
+//! The life of an invocation: accepted, placed, sent, ended.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::benchmarks::Probe;
+use super::queue::Tried;
+use super::{Effect, Effects, Master};
+use crate::function::{Function, Isolation, Needs};
+use crate::id::{AttemptId, ContentHash, FunctionId, InvocationId, WorkerId};
+use crate::invocation::{
+    CacheAsk, Ending, Estimate, Invocation, InvocationState, LostReason, Order, Outcome, Report, Submission,
+};
+use crate::predictor::{Knowledge, Prediction};
+use crate::sample::Sample;
+use crate::scheduler::{PlaceError, Placement, Request};
+use crate::store::{EndKind, InvocationRecord, Record};
+use crate::time::Timestamp;
+use crate::transport::{Refusal, TransportError};
+
+/// How often an invocation may come back from workers without having been started.
+const MAX_RETURNS: u32 = 50;
+/// How often a file is sent before a worker is given up for it.
+const MAX_TRANSFERS: u32 = 3;
+
+/// Why an invocation is not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubmitError {
+    /// There is no such function, or it was removed.
+    #[error("there is no function {0}")]
+    UnknownFunction(FunctionId),
+    /// Nothing is known of the function yet, and the submission wants something to be known.
+    #[error("nothing is known of the function yet")]
+    NotReady,
+    /// Too many wait already.
+    #[error("{waiting} invocations are waiting already; try again in {} s", retry_after.as_secs())]
+    QueueFull {
+        /// How many.
+        waiting: usize,
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// No worker could hold it, not even an empty one.
+    #[error("no known worker is large enough for this function")]
+    NeverFits,
+    /// There are no workers that take work.
+    #[error("there is no worker that takes work")]
+    NoWorkers,
+    /// The master is about to stop.
+    #[error("the master is about to stop")]
+    Stopping,
+}
+
+/// Why an invocation cannot be cancelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CancelError {
+    /// There is no memory of such an invocation.
+    #[error("there is no invocation {0}")]
+    Unknown(InvocationId),
+    /// It is over.
+    #[error("invocation {0} has ended already")]
+    AlreadyEnded(InvocationId),
+}
+
+/// An invocation that has not ended.
+#[derive(Debug)]
+pub(super) struct Live {
+    pub(super) invocation: Invocation,
+    prediction: Prediction,
+    needs: Needs,
+    file: ContentHash,
+    timeout: Duration,
+    probe: Option<Probe>,
+    /// The number of the next attempt.
+    attempts: u32,
+    /// Workers not to be tried until then.
+    avoid: Vec<(WorkerId, Timestamp)>,
+    returns: u32,
+    failed_over: bool,
+    /// Since when no worker there is could ever hold it.
+    hopeless_since: Option<Timestamp>,
+}
+
+impl Live {
+    /// The worker and attempt it stands at.
+    fn current(&self) -> Option<(WorkerId, AttemptId)> {
+        match self.invocation.state {
+            InvocationState::Fetching { attempt, worker }
+            | InvocationState::Running { attempt, worker, .. } => Some((worker, attempt)),
+            InvocationState::Queued | InvocationState::Ended { .. } => None,
+        }
+    }
+
+    fn avoid(&mut self, worker: WorkerId, until: Timestamp) {
+        self.avoid.retain(|&(other, _)| other != worker);
+        self.avoid.push((worker, until));
+    }
+}
+
+/// What came of an earlier life of the master.
+pub(super) fn from_record(record: &InvocationRecord, end: EndKind, at: Timestamp) -> Invocation {
+    let outcome = match end {
+        EndKind::LostMaster => Some(Outcome::Lost(LostReason::Master)),
+        EndKind::LostWorker => Some(Outcome::Lost(LostReason::Worker)),
+        EndKind::Cancelled => Some(Outcome::Cancelled),
+        _ => None,
+    };
+    Invocation {
+        id: record.id,
+        submission: Submission {
+            function: record.function,
+            command: None,
+            input_size: record.input_size,
+            payload: None,
+            timeout: None,
+            idempotent: false,
+            only_if_known: false,
+        },
+        benchmark: None,
+        knowledge: None,
+        estimate: None,
+        submitted: record.submitted,
+        state: InvocationState::Ended { end, at, outcome },
+    }
+}
+
+fn end_kind(report: &Report) -> EndKind {
+    match report.ending {
+        Ending::Exited(status) => EndKind::Exited(status),
+        Ending::Signalled(signal) => EndKind::Signalled(signal),
+        Ending::TimedOut => EndKind::TimedOut,
+        Ending::OutOfMemory => EndKind::OutOfMemory,
+        Ending::Cancelled => EndKind::Cancelled,
+        Ending::NotStarted(_) => EndKind::NotStarted,
+    }
+}
+
+/// How an end is counted.
+fn label(end: EndKind) -> &'static str {
+    match end {
+        EndKind::Exited(0) => "succeeded",
+        EndKind::Exited(_) => "failed",
+        EndKind::Signalled(_) => "signalled",
+        EndKind::TimedOut => "timed_out",
+        EndKind::OutOfMemory => "out_of_memory",
+        EndKind::Cancelled => "cancelled",
+        EndKind::NotStarted => "not_started",
+        EndKind::Unplaceable => "unplaceable",
+        EndKind::LostWorker => "lost_worker",
+        EndKind::LostMaster => "lost_master",
+    }
+}
+
+impl Master {
+    pub(super) fn accept(
+        &mut self,
+        now: Timestamp,
+        mut submission: Submission,
+        probe: Option<Probe>,
+    ) -> Result<(InvocationId, Effects), SubmitError> {
+        if self.stopping && probe.is_none() {
+            return Err(SubmitError::Stopping);
+        }
+        let id = InvocationId(self.next_invocation);
+        let of_probe = probe.is_some();
+        let function = if of_probe {
+            self.functions.get_even_removed(submission.function)
+        } else {
+            self.functions.get(submission.function)
+        };
+        let function = function.ok_or(SubmitError::UnknownFunction(submission.function))?;
+        let prediction = self.predictor.predict(function.id, submission.input_size);
+        if submission.only_if_known && prediction.knowledge == Knowledge::Inop {
+            return Err(SubmitError::NotReady);
+        }
+        if submission.command.is_none() {
+            submission.command.clone_from(&function.spec.command);
+        }
+        let live = Live::new(id, function, submission, prediction, probe, now);
+        let record = Record::Accepted(InvocationRecord {
+            id,
+            function: live.invocation.submission.function,
+            input_size: live.invocation.submission.input_size,
+            submitted: now,
+            end: None,
+        });
+        let placement = match self.place(&live, now) {
+            Ok(placement) if self.queue.lets_pass() || of_probe => Some(placement),
+            Ok(_) | Err(PlaceError::NoRoom) if self.queue.len() >= self.config.queue && !of_probe => {
+                return Err(SubmitError::QueueFull {
+                    waiting: self.queue.len(),
+                    retry_after: Duration::from_secs(1),
+                });
+            }
+            Ok(_) | Err(PlaceError::NoRoom) => None,
+            Err(PlaceError::NeverFits) => return Err(SubmitError::NeverFits),
+            Err(PlaceError::NoWorkers) => return Err(SubmitError::NoWorkers),
+        };
+        self.next_invocation += 1;
+        self.counts.accepted += 1;
+        self.functions.use_by_one_more(live.invocation.submission.function);
+        self.live.insert(id, live);
+        let mut effects = vec![Effect::Persist { record, durable: false }];
+        match placement {
+            Some(placement) => {
+                self.queue.passed();
+                self.assign(now, id, placement, &mut effects);
+            }
+            None => self.queue.push(id),
+        }
+        Ok((id, effects))
+    }
+
+    /// Asks the scheduler where it goes; a benchmark's run has its place already.
+    fn place(&mut self, live: &Live, now: Timestamp) -> Result<Placement, PlaceError> {
+        if let Some(probe) = &live.probe {
+            return self.place_probe(live, probe);
+        }
+        let generosity = self.generosity();
+        let Self { scheduler, predictor, members, .. } = self;
+        let avoid: Vec<WorkerId> =
+            live.avoid.iter().filter(|&&(_, until)| now < until).map(|&(worker, _)| worker).collect();
+        let request = Request {
+            needs: live.needs,
+            curve: &live.prediction.curve,
+            file: live.file,
+            alone: false,
+            avoid: &avoid,
+        };
+        scheduler.place(
+            &request,
+            &|geometry| predictor.ways(&live.prediction, geometry, generosity),
+            members.view(),
+        )
+    }
+
+    fn place_probe(&self, live: &Live, probe: &Probe) -> Result<Placement, PlaceError> {
+        let worker = self.members.view().worker(probe.worker).filter(|worker| worker.accepts());
+        let worker = worker.ok_or(PlaceError::NeverFits)?;
+        let domain = worker.domains.get(&probe.domain).ok_or(PlaceError::NeverFits)?;
+        if domain.fits_now(&live.needs, probe.ways, true) && live.needs.memory <= worker.free_memory() {
+            Ok(Placement { worker: probe.worker, domain: probe.domain, ways: probe.ways })
+        } else {
+            Err(PlaceError::NoRoom)
+        }
+    }
+
+    /// Promises room and sends the order, or first the file.
+    fn assign(&mut self, now: Timestamp, id: InvocationId, placement: Placement, effects: &mut Effects) {
+        let Some(live) = self.live.get_mut(&id) else { return };
+        let worker = placement.worker;
+        let attempt = AttemptId { invocation: id, attempt: live.attempts };
+        live.attempts += 1;
+        live.hopeless_since = None;
+        self.members.reserve(attempt, placement, live.needs, live.probe.is_some());
+        let geometry =
+            self.members.view().worker(worker).and_then(|view| view.domains.get(&placement.domain));
+        let seconds =
+            geometry.map_or(0.0, |domain| live.prediction.curve.seconds(domain.geometry(), placement.ways));
+        live.invocation.estimate = Some(Estimate {
+            domain: placement.domain,
+            ways: placement.ways,
+            seconds,
+            source: live.prediction.curve.provenance(),
+        });
+        if !self.members.lacks(worker, live.file) {
+            self.send(now, id, worker, attempt, effects);
+            return;
+        }
+        live.invocation.state = InvocationState::Fetching { attempt, worker };
+        if self.members.start_transfer(worker, live.file)
+            && let Some(to) = self.members.peer(worker)
+        {
+            effects.push(Effect::Transfer { to, file: live.file });
+        }
+    }
+
+    fn send(
+        &mut self,
+        now: Timestamp,
+        id: InvocationId,
+        worker: WorkerId,
+        attempt: AttemptId,
+        effects: &mut Effects,
+    ) {
+        let (Some(live), Some(to)) = (self.live.get_mut(&id), self.members.peer(worker)) else { return };
+        let Some(estimate) = live.invocation.estimate else { return };
+        live.invocation.state = InvocationState::Running { attempt, worker, since: now };
+        let submission = &live.invocation.submission;
+        let order = Order {
+            term: self.term,
+            attempt,
+            function: submission.function,
+            file: live.file,
+            command: submission.command.as_ref().map_or_else(Vec::new, |command| command.words().to_vec()),
+            input_size: submission.input_size,
+            payload: submission.payload.clone(),
+            needs: live.needs,
+            timeout: live.timeout,
+            domain: estimate.domain,
+            cache: CacheAsk::new(live.needs.isolation, estimate.ways),
+            curve: Arc::clone(&live.prediction.curve),
+            alone: live.probe.is_some(),
+        };
+        effects.push(Effect::Send { to, order: Box::new(order) });
+    }
+
+    /// An [`Effect::Send`] was answered: by a report, by a refusal, or by silence.
+    pub fn reported(
+        &mut self,
+        now: Timestamp,
+        worker: WorkerId,
+        attempt: AttemptId,
+        answer: Result<Report, TransportError>,
+    ) -> Effects {
+        let mut effects = Effects::new();
+        self.members.release(worker, attempt);
+        let id = attempt.invocation;
+        let expected = self.live.get(&id).and_then(Live::current) == Some((worker, attempt));
+        match answer {
+            Ok(report) => {
+                let report = Arc::new(report);
+                self.learn(id, worker, &report, &mut effects);
+                if expected {
+                    let end = end_kind(&report);
+                    self.end(now, id, end, Outcome::Ran { worker, report }, &mut effects);
+                }
+            }
+            Err(error) => {
+                self.note_failure(id, worker, &error);
+                if expected {
+                    self.come_back_or_lose(now, id, worker, &error, &mut effects);
+                }
+            }
+        }
+        self.let_go(now, &mut effects);
+        self.dispatch(now, &mut effects);
+        effects
+    }
+
+    /// What a failed order says about the worker, whoever still waits for it.
+    fn note_failure(&mut self, id: InvocationId, worker: WorkerId, error: &TransportError) {
+        match error {
+            TransportError::Refused(Refusal::MissingFile) => {
+                if let Some(live) = self.live.get(&id) {
+                    self.members.missing(worker, live.file);
+                }
+            }
+            TransportError::Refused(Refusal::Stopping) => self.members.stopping(worker),
+            TransportError::Unreachable { .. } | TransportError::Protocol { .. } => {
+                self.members.doubt(worker)
+            }
+            _ => {}
+        }
+    }
+
+    fn come_back_or_lose(
+        &mut self,
+        now: Timestamp,
+        id: InvocationId,
+        worker: WorkerId,
+        error: &TransportError,
+        effects: &mut Effects,
+    ) {
+        let for_a_while = now + self.config.heartbeat;
+        match error {
+            TransportError::Broken { .. } | TransportError::Refused(Refusal::Duplicate) => {
+                self.fail_over(now, id, worker, effects);
+            }
+            // It goes to the same worker again, after its file.
+            TransportError::Refused(Refusal::MissingFile) => {
+                self.come_back(now, id, None, &error.to_string(), effects)
+            }
+            TransportError::Refused(Refusal::Impossible(_)) => {
+                self.come_back(now, id, Some((worker, Timestamp(u64::MAX))), &error.to_string(), effects);
+            }
+            _ => self.come_back(now, id, Some((worker, for_a_while)), &error.to_string(), effects),
+        }
+    }
+
+    /// Nothing was started: it waits again, in its old place.
+    fn come_back(
+        &mut self,
+        now: Timestamp,
+        id: InvocationId,
+        avoid: Option<(WorkerId, Timestamp)>,
+        reason: &str,
+        effects: &mut Effects,
+    ) {
+        let Some(live) = self.live.get_mut(&id) else { return };
+        if let Some((worker, until)) = avoid {
+            live.avoid(worker, until);
+        }
+        live.returns += 1;
+        if live.returns > MAX_RETURNS {
+            self.end_unplaced(now, id, reason, effects);
+            return;
+        }
+        live.invocation.state = InvocationState::Queued;
+        self.queue.push_again(id);
+    }
+
+    /// Its worker is lost, and nobody knows how far it came: a second try where that does no harm, once.
+    fn fail_over(&mut self, now: Timestamp, id: InvocationId, worker: WorkerId, effects: &mut Effects) {
+        let Some(live) = self.live.get_mut(&id) else { return };
+        if !live.invocation.submission.idempotent || live.failed_over {
+            self.end(now, id, EndKind::LostWorker, Outcome::Lost(LostReason::Worker), effects);
+            return;
+        }
+        live.failed_over = true;
+        self.counts.failed_over += 1;
+        live.avoid(worker, now + self.config.dead_after);
+        live.invocation.state = InvocationState::Queued;
+        self.queue.push_again(id);
+    }
+
+    /// An attempt's worker was given up or removed.
+    pub(super) fn lose(&mut self, now: Timestamp, attempt: AttemptId, effects: &mut Effects) {
+        let id = attempt.invocation;
+        let Some(live) = self.live.get(&id) else { return };
+        let Some((worker, _)) = live.current().filter(|&(_, current)| current == attempt) else { return };
+        self.members.release(worker, attempt);
+        match live.invocation.state {
+            // Nothing was started.
+            InvocationState::Fetching { .. } => {
+                let avoid = Some((worker, now + self.config.heartbeat));
+                self.come_back(now, id, avoid, "the worker was lost while the file was on its way", effects);
+            }
+            _ => self.fail_over(now, id, worker, effects),
+        }
+    }
+
+    fn learn(&mut self, id: InvocationId, worker: WorkerId, report: &Report, effects: &mut Effects) {
+        let known = self.live.get(&id);
+        let invocation = known.map(|live| &live.invocation).or_else(|| self.history.get(id));
+        let (Some(invocation), Some(cache)) = (invocation, report.cache) else { return };
+        let probe = known.and_then(|live| live.probe.as_ref());
+        let Submission { function, input_size, .. } = invocation.submission;
+        let usable =
+            report.succeeded() && !report.segments.is_empty() && self.functions.get(function).is_some();
+        if !usable || probe.is_some_and(|probe| probe.warm_up) {
+            return;
+        }
+        let sample = Sample {
+            function,
+            input_size,
+            segments: report.segments.clone(),
+            worker,
+            enforced: cache.enforced,
+            co_runners: report.co_runners,
+            benchmark: probe.is_some(),
+        };
+        self.predictor.observe(&sample);
+        self.functions.sampled(function, input_size);
+        effects.push(Effect::Persist { record: Record::Sampled(sample), durable: false });
+    }
+
+    /// An [`Effect::Transfer`] is over.
+    pub fn transferred(
+        &mut self,
+        now: Timestamp,
+        worker: WorkerId,
+        file: ContentHash,
+        answer: Result<(), TransportError>,
+    ) -> Effects {
+        let mut effects = Effects::new();
+        let waits = |live: &Live| matches!(live.invocation.state, InvocationState::Fetching { worker: at, .. } if at == worker);
+        let waiting: Vec<InvocationId> = self
+            .live
+            .iter()
+            .filter(|(_, live)| live.file == file && waits(live))
+            .map(|(&id, _)| id)
+            .collect();
+        let error = match answer {
+            Ok(()) => {
+                self.members.transfer_done(worker, file);
+                for id in waiting {
+                    if let Some((_, attempt)) = self.live.get(&id).and_then(Live::current) {
+                        self.send(now, id, worker, attempt, &mut effects);
+                    }
+                }
+                return effects;
+            }
+            Err(error) => error,
+        };
+        let hopeless = matches!(error, TransportError::Unreadable { .. });
+        let unreachable = matches!(error, TransportError::Unreachable { .. });
+        if unreachable {
+            self.members.doubt(worker);
+        }
+        if !hopeless && !unreachable && self.members.transfer_failed(worker, file) < MAX_TRANSFERS {
+            effects.extend(self.members.peer(worker).map(|to| Effect::Transfer { to, file }));
+            return effects;
+        }
+        self.members.end_transfer(worker, file);
+        for id in waiting {
+            if let Some((_, attempt)) = self.live.get(&id).and_then(Live::current) {
+                self.members.release(worker, attempt);
+            }
+            let avoid = Some((worker, now + self.config.dead_after));
+            if hopeless {
+                self.end_unplaced(now, id, &error.to_string(), &mut effects);
+            } else {
+                self.come_back(now, id, avoid, &error.to_string(), &mut effects);
+            }
+        }
+        self.let_go(now, &mut effects);
+        self.dispatch(now, &mut effects);
+        effects
+    }
+
+    /// Ends an invocation because someone asks for it, or because nobody waits for its answer any more.
+    ///
+    /// # Errors
+    /// Where there is nothing to end.
+    pub fn cancel(&mut self, now: Timestamp, id: InvocationId) -> Result<Effects, CancelError> {
+        let Some(live) = self.live.get(&id) else {
+            let known = self.history.get(id).is_some();
+            return Err(if known { CancelError::AlreadyEnded(id) } else { CancelError::Unknown(id) });
+        };
+        let mut effects = Effects::new();
+        match live.invocation.state {
+            InvocationState::Running { attempt, worker, .. } => {
+                effects.extend(self.members.peer(worker).map(|to| Effect::Cancel { to, attempt }));
+                return Ok(effects);
+            }
+            InvocationState::Fetching { attempt, worker } => {
+                self.members.release(worker, attempt);
+            }
+            InvocationState::Queued | InvocationState::Ended { .. } => {
+                self.queue.remove(id);
+            }
+        }
+        self.end(now, id, EndKind::Cancelled, Outcome::Cancelled, &mut effects);
+        self.let_go(now, &mut effects);
+        self.dispatch(now, &mut effects);
+        Ok(effects)
+    }
+
+    pub(super) fn end_unplaced(
+        &mut self,
+        now: Timestamp,
+        id: InvocationId,
+        reason: &str,
+        effects: &mut Effects,
+    ) {
+        let Some(live) = self.live.get(&id) else { return };
+        if let Some((worker, attempt)) = live.current() {
+            self.members.release(worker, attempt);
+        }
+        self.queue.remove(id);
+        self.end(now, id, EndKind::Unplaceable, Outcome::Unplaceable(reason.to_owned()), effects);
+    }
+
+    fn end(
+        &mut self,
+        now: Timestamp,
+        id: InvocationId,
+        end: EndKind,
+        outcome: Outcome,
+        effects: &mut Effects,
+    ) {
+        let Some(live) = self.live.remove(&id) else { return };
+        let Live { mut invocation, probe, .. } = live;
+        *self.counts.ended.entry(label(end)).or_default() += 1;
+        effects.push(Effect::Persist { record: Record::Ended { id, end, at: now }, durable: false });
+        invocation.state = InvocationState::Ended { end, at: now, outcome: Some(outcome.clone()) };
+        let function = invocation.submission.function;
+        self.history.add(invocation);
+        match probe {
+            Some(probe) => self.probe_ended(now, &probe, outcome, effects),
+            None => effects.push(Effect::Reply { invocation: id, outcome }),
+        }
+        let gone = self.functions.use_by_one_less(function);
+        self.bury(gone, effects);
+    }
+
+    /// Places what waits and fits by now.
+    pub(super) fn dispatch(&mut self, now: Timestamp, effects: &mut Effects) {
+        if self.queue.is_empty() {
+            return;
+        }
+        let mut queue = std::mem::take(&mut self.queue);
+        // Needs for which there is no room: whoever needs as much or more need not be tried.
+        let mut stuck: Vec<Needs> = Vec::new();
+        let mut hopeless = Vec::new();
+        queue.try_each(|id| {
+            let Some(live) = self.live.remove(&id) else { return Tried::Left };
+            let shape = live.needs;
+            let plain = live.probe.is_none() && live.avoid.is_empty();
+            if plain && stuck.iter().any(|less| less.cores <= shape.cores && less.memory <= shape.memory) {
+                self.live.insert(id, live);
+                return Tried::Waits;
+            }
+            let placed = self.place(&live, now);
+            self.live.insert(id, live);
+            match placed {
+                Ok(placement) => {
+                    self.assign(now, id, placement, effects);
+                    return Tried::Left;
+                }
+                Err(PlaceError::NoRoom) => {
+                    if plain && shape.isolation == Isolation::Shared {
+                        stuck.push(shape);
+                    }
+                    self.hope(id);
+                }
+                Err(PlaceError::NeverFits | PlaceError::NoWorkers) => hopeless.push(id),
+            }
+            Tried::Waits
+        });
+        self.queue = queue;
+        for id in hopeless {
+            self.despair(now, id, effects);
+        }
+    }
+
+    fn hope(&mut self, id: InvocationId) {
+        if let Some(live) = self.live.get_mut(&id) {
+            live.hopeless_since = None;
+        }
+    }
+
+    fn despair(&mut self, now: Timestamp, id: InvocationId, effects: &mut Effects) {
+        let Some(live) = self.live.get_mut(&id) else { return };
+        let since = *live.hopeless_since.get_or_insert(now);
+        if now.since(since) >= self.config.unplaceable_after {
+            self.end_unplaced(now, id, "no worker that is left can hold it", effects);
+        }
+    }
+}
+
+impl Live {
+    fn new(
+        id: InvocationId,
+        function: &Function,
+        submission: Submission,
+        prediction: Prediction,
+        probe: Option<Probe>,
+        now: Timestamp,
+    ) -> Self {
+        let isolation = if probe.is_some() { Isolation::Shared } else { function.spec.needs.isolation };
+        Self {
+            needs: Needs { isolation, ..function.spec.needs },
+            file: function.spec.file,
+            timeout: submission.timeout.unwrap_or(function.spec.timeout),
+            invocation: Invocation {
+                id,
+                submission,
+                benchmark: probe.as_ref().map(|probe| probe.benchmark),
+                knowledge: Some(prediction.knowledge),
+                estimate: None,
+                submitted: now,
+                state: InvocationState::Queued,
+            },
+            prediction,
+            probe,
+            attempts: 0,
+            avoid: Vec::new(),
+            returns: 0,
+            failed_over: false,
+            hopeless_since: None,
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Who waits for room: first come first served, but what fits may overtake what does not, so many times.
+
+use std::collections::VecDeque;
+
+use crate::id::InvocationId;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Entry {
+    invocation: InvocationId,
+    overtaken: u32,
+}
+
+/// What becomes of one that waits, when it is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tried {
+    /// It has left the queue.
+    Left,
+    /// It goes on waiting.
+    Waits,
+}
+
+/// The waiting invocations.
+///
+/// One that was overtaken `max_overtakes` times lets nobody pass any more: room drains until it fits, so whatever
+/// fits an empty worker runs within a bounded number of others.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    entries: VecDeque<Entry>,
+    max_overtakes: u32,
+}
+
+impl Queue {
+    pub(super) fn new(max_overtakes: u32) -> Self {
+        Self { entries: VecDeque::new(), max_overtakes }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Whether a newcomer may be placed although others wait.
+    pub(super) fn lets_pass(&self) -> bool {
+        // Whoever overtakes an entry overtakes all before it too: the first was overtaken most.
+        self.entries.front().is_none_or(|first| first.overtaken < self.max_overtakes)
+    }
+
+    /// A newcomer was placed past everybody.
+    pub(super) fn passed(&mut self) {
+        self.entries.iter_mut().for_each(|entry| entry.overtaken += 1);
+    }
+
+    pub(super) fn push(&mut self, invocation: InvocationId) {
+        self.entries.push_back(Entry { invocation, overtaken: 0 });
+    }
+
+    /// Puts one that was placed already, and came back, before those that came later.
+    pub(super) fn push_again(&mut self, invocation: InvocationId) {
+        let at = self.entries.partition_point(|entry| entry.invocation < invocation);
+        let overtaken = self.entries.get(at).map_or(0, |next| next.overtaken);
+        self.entries.insert(at, Entry { invocation, overtaken });
+    }
+
+    pub(super) fn remove(&mut self, invocation: InvocationId) -> bool {
+        let Some(at) = self.entries.iter().position(|entry| entry.invocation == invocation) else {
+            return false;
+        };
+        self.entries.remove(at);
+        true
+    }
+
+    /// Tries the waiting ones in order, as far as each may be overtaken.
+    pub(super) fn try_each(&mut self, mut attempt: impl FnMut(InvocationId) -> Tried) {
+        let mut at = 0;
+        while let Some(&entry) = self.entries.get(at) {
+            match attempt(entry.invocation) {
+                Tried::Left => {
+                    self.entries.remove(at);
+                    self.entries.iter_mut().take(at).for_each(|waiting| waiting.overtaken += 1);
+                }
+                Tried::Waits => at += 1,
+            }
+            if at > 0 && !self.lets_pass() {
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn order(queue: &Queue) -> Vec<u64> {
+        queue.entries.iter().map(|entry| entry.invocation.0).collect()
+    }
+
+    #[test]
+    fn what_came_back_keeps_its_place() {
+        let mut queue = Queue::new(3);
+        [2, 5, 7].into_iter().for_each(|id| queue.push(InvocationId(id)));
+        queue.push_again(InvocationId(6));
+        queue.push_again(InvocationId(1));
+        queue.push_again(InvocationId(9));
+        assert_eq!(order(&queue), [1, 2, 5, 6, 7, 9]);
+    }
+
+    #[test]
+    fn one_overtaken_often_enough_lets_nobody_pass() {
+        let mut queue = Queue::new(2);
+        (0..5).for_each(|id| queue.push(InvocationId(id)));
+        queue.try_each(|id| if id.0 == 0 { Tried::Waits } else { Tried::Left });
+        assert_eq!(order(&queue), [0, 3, 4]);
+        assert!(!queue.lets_pass());
+        let mut tried = Vec::new();
+        queue.try_each(|id| {
+            tried.push(id.0);
+            Tried::Waits
+        });
+        assert_eq!(tried, [0]);
+    }
+
+    proptest! {
+        #[test]
+        fn the_first_was_overtaken_most(rounds in proptest::collection::vec(proptest::collection::vec(any::<bool>(), 0..12), 0..12)) {
+            let mut queue = Queue::new(4);
+            let mut next = 0;
+            for round in rounds {
+                for _ in 0..3 {
+                    queue.push(InvocationId(next));
+                    next += 1;
+                }
+                let mut answers = round.into_iter();
+                queue.try_each(|_| if answers.next().unwrap_or(false) { Tried::Left } else { Tried::Waits });
+                let overtaken: Vec<u32> = queue.entries.iter().map(|entry| entry.overtaken).collect();
+                prop_assert!(overtaken.is_sorted_by(|a, b| a >= b), "{:?}", overtaken);
+                prop_assert!(overtaken.iter().all(|&n| n <= 4));
+            }
+        }
+    }
+}
