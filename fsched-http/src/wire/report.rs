@@ -1,6 +1,5 @@
 //! What a worker says when an attempt is over, or when it does not take it.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -79,7 +78,10 @@ impl From<Report> for ReportBody {
         Self {
             protocol: PROTOCOL_VERSION,
             attempt: report.attempt,
-            ending: report.ending,
+            ending: match report.ending {
+                Ending::NotStarted(why) => Ending::NotStarted(cut(why)),
+                other => other,
+            },
             pid: report.pid,
             started: report.started,
             wall: report.wall,
@@ -147,17 +149,18 @@ impl OutputBody {
 /// `refusal`, its words cut to what goes over the wire.
 pub fn bounded(refusal: Refusal) -> Refusal {
     match refusal {
-        Refusal::NoRoom(why) => Refusal::NoRoom(cut(&why).into_owned()),
-        Refusal::Impossible(why) => Refusal::Impossible(cut(&why).into_owned()),
+        Refusal::NoRoom(why) => Refusal::NoRoom(cut(why)),
+        Refusal::Impossible(why) => Refusal::Impossible(cut(why)),
         other => other,
     }
 }
 
-fn cut(text: &str) -> Cow<'_, str> {
-    match text.char_indices().nth(MAX_REASON / 4) {
-        Some((end, _)) => format!("{}…", &text[..end]).into(),
-        None => text.into(),
+fn cut(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(MAX_REASON / 4 - 1) {
+        text.truncate(end);
+        text.push('…');
     }
+    text
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference to `skip_serializing_if`")]
