@@ -2,13 +2,18 @@
 //!
 //! | module | what |
 //! | --- | --- |
+//! | [`front`] | what every request passes: its id and span, the guard, the numbers, errors as JSON |
 //! | [`auth`] | who may talk to us: the token, and the checks that keep web pages of others out |
 //! | [`error`] | every error answer: status, code, message |
+//! | [`json`] | JSON bodies, taken apart key by key |
+//! | [`metrics`] | numbers for Prometheus |
 //! | [`machine`] | what this machine is: its cache domains, its memory, its key |
-//! | [`wire`] | what goes over the wire between master and worker |
+//! | [`wire`] | what goes over the wire |
 
 pub mod auth;
 pub mod error;
+pub mod front;
+pub mod json;
 pub mod machine;
-
+pub mod metrics;
 pub mod wire;
