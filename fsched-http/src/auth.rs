@@ -21,7 +21,7 @@ pub struct TokenError;
 
 impl Token {
     /// The shortest token: shorter ones can be guessed.
-    pub const MIN_LEN: usize = 16;
+    pub const MIN_LEN: usize = 8;
     /// The longest token.
     pub const MAX_LEN: usize = 1024;
 

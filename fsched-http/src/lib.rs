@@ -2,14 +2,24 @@
 //!
 //! | module | what |
 //! | --- | --- |
+//! | [`front`] | what every request passes: its id and span, the guard, the numbers, errors as JSON |
 //! | [`auth`] | who may talk to us: the token, and the checks that keep web pages of others out |
 //! | [`error`] | every error answer: status, code, message |
-//! | [`machine`] | what this machine is: its cache domains, its memory, its key |
+//! | [`json`] | JSON bodies, taken apart key by key |
+//! | [`metrics`] | numbers for Prometheus |
+//! | [`register`] | how a worker makes itself known to a master |
 //! | [`transport`] | carries orders to workers by HTTP |
-//! | [`wire`] | what goes over the wire between master and worker |
+//! | [`worker`] | the worker's service |
+//! | [`machine`] | what this machine is: its cache domains, its memory, its key |
+//! | [`wire`] | what goes over the wire |
 
 pub mod auth;
 pub mod error;
+pub mod front;
+pub mod json;
 pub mod machine;
+pub mod metrics;
+pub mod register;
 pub mod transport;
 pub mod wire;
+pub mod worker;

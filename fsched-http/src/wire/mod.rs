@@ -2,6 +2,7 @@
 //!
 //! | file | what |
 //! | --- | --- |
+//! | [`api`] | between clients and the master: every body of the public API |
 //! | `order.rs` | what a master tells a worker to do |
 //! | `report.rs` | what a worker says when it is over, or when it does not take it |
 //! | `heartbeat.rs` | what a worker says of itself, and how it registers |
@@ -9,6 +10,7 @@
 //! | `check.rs` | [`WireError`]: what is wrong with a body |
 //! | `golden/` | each body as it is written today; a change there is a change of the protocol |
 
+pub mod api;
 mod check;
 mod header;
 mod heartbeat;

@@ -27,6 +27,7 @@ fn order() -> Order {
         CurvePoint { cache: Bytes::mib(32), seconds: 0.125, low: 0.0625, high: 0.25 },
     ];
     Order {
+        term: 9,
         attempt: attempt(),
         function: FunctionId(17),
         file: ContentHash([0xab; 32]),
