@@ -11,6 +11,8 @@
 mod files;
 mod numbers;
 mod orders;
+#[cfg(test)]
+pub(crate) mod rig;
 mod status;
 #[cfg(test)]
 mod tests;
