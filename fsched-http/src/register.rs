@@ -146,3 +146,6 @@ fn jittered(wait: Duration) -> Duration {
     let _ = getrandom::fill(&mut byte);
     wait / 2 + wait.mul_f64(f64::from(byte[0]) / 510.0)
 }
+
+#[cfg(test)]
+mod tests;
