@@ -112,8 +112,13 @@ impl Served {
 
     pub(crate) async fn stop(mut self) {
         self.stop.take();
+        self.ended().await.unwrap();
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) async fn ended(mut self) -> std::io::Result<()> {
         let server = self.server.take().unwrap();
-        within("the end of a server", server).await.unwrap().unwrap();
+        within("the end of a server", server).await.unwrap()
     }
 }
 

@@ -156,6 +156,24 @@ async fn orders_that_make_no_sense_are_refused() {
 }
 
 #[actix_web::test]
+async fn an_order_that_never_arrives_whole_is_not_waited_for() {
+    let rig = Rig::new();
+    let served = rig.serve(WorkerOptions { stall: Duration::from_millis(50), ..WorkerOptions::default() });
+    let head = format!("{}content-length: 100\r\n\r\n{{", request("POST", "/worker/orders").head);
+    let (status, _, body) = answer(send_raw(&served, head.as_bytes())).await;
+    assert_eq!((status, code(&body)), (408, "request_timeout"));
+}
+
+#[actix_web::test]
+async fn others_than_this_machine_need_a_token() {
+    let rig = Rig::new();
+    let everywhere = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
+    let served = Served::start(everywhere, rig.node.clone(), WorkerOptions::default());
+    let refused = served.ended().await.unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::InvalidInput);
+}
+
+#[actix_web::test]
 async fn other_versions_are_refused_clearly() {
     let rig = Rig::new();
     let served = rig.serve(WorkerOptions::default());
