@@ -42,6 +42,9 @@ use numbers::WorkerMetrics;
 /// The largest order that is read, bytes.
 pub const MAX_ORDER: usize = 2 << 20;
 
+/// Connections that may wait to be accepted: a master may send many orders at once.
+const BACKLOG: i32 = 1024;
+
 /// How the service of a worker behaves.
 #[derive(Debug, Clone)]
 pub struct WorkerOptions {
@@ -175,6 +178,8 @@ pub async fn serve(
     let at = listener.local_addr()?;
     check_listen(at, options.token.as_ref())
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    // The standard library listens with a short queue; listening again makes it longer.
+    rustix::net::listen(&listener, BACKLOG)?;
     let service = WorkerService::new(node.clone(), now, &options)?;
     let app = service.clone();
     let server = HttpServer::new(move || App::new().configure(|config| app.configure(config)))
@@ -184,6 +189,8 @@ pub async fn serve(
         // Longer than a transport keeps a connection: whoever sends is who closes.
         .keep_alive(Duration::from_secs(75))
         .client_request_timeout(Duration::from_secs(10))
+        // Who sends what is refused gets to see why, before the line is cut.
+        .client_disconnect_timeout(Duration::from_secs(5))
         .disable_signals()
         .shutdown_timeout(1)
         .listen(listener)?
