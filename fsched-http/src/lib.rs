@@ -7,6 +7,8 @@
 //! | [`error`] | every error answer: status, code, message |
 //! | [`json`] | JSON bodies, taken apart key by key |
 //! | [`metrics`] | numbers for Prometheus |
+//! | [`master`] | the service of the master |
+//! | [`openapi`] | its OpenAPI document, and the page to try it |
 //! | [`machine`] | what this machine is: its cache domains, its memory, its key |
 //! | [`wire`] | what goes over the wire |
 
@@ -15,5 +17,7 @@ pub mod error;
 pub mod front;
 pub mod json;
 pub mod machine;
+pub mod master;
 pub mod metrics;
+pub mod openapi;
 pub mod wire;

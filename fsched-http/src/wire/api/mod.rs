@@ -3,6 +3,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | [`values`] | sizes, durations and counts as clients write them |
+//! | [`host`] | where workers listen, as people write it |
 //! | `ask.rs` | what clients ask for: [`RunBody`], [`SubmitBody`] |
 //! | `result.rs` | [`RunAnswer`]: what came out of a run |
 //! | `benchmark.rs` | [`BenchmarkAnswer`]: what a benchmark brought |
@@ -15,6 +16,7 @@ mod ask;
 mod benchmark;
 mod cluster;
 mod function;
+pub mod host;
 mod invocation;
 mod result;
 mod status;
@@ -29,7 +31,7 @@ pub use cluster::{
 };
 pub use function::{CurveAnswer, CurvePointBody, FunctionBody, FunctionsAnswer, PushedAnswer, RemovedAnswer};
 pub use invocation::{InvocationAnswer, InvocationBody, InvocationsAnswer};
-pub(crate) use invocation::{STATES, ending, result as run_result, state};
+pub(crate) use invocation::{STATES, result as run_result, state};
 pub(crate) use result::mode;
 pub use result::{Moment, RunAnswer, RunResult};
 pub use status::{
