@@ -9,6 +9,9 @@
 //! | [`metrics`] | numbers for Prometheus |
 //! | [`master`] | the service of the master |
 //! | [`openapi`] | its OpenAPI document, and the page to try it |
+//! | [`register`] | how a worker makes itself known to a master |
+//! | [`transport`] | carries orders to workers by HTTP |
+//! | [`worker`] | the worker's service |
 //! | [`machine`] | what this machine is: its cache domains, its memory, its key |
 //! | [`wire`] | what goes over the wire |
 
@@ -20,4 +23,7 @@ pub mod machine;
 pub mod master;
 pub mod metrics;
 pub mod openapi;
+pub mod register;
+pub mod transport;
 pub mod wire;
+pub mod worker;

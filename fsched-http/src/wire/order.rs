@@ -19,6 +19,8 @@ use super::check::{self, WireError};
 pub struct OrderBody {
     /// Which version of this body it is.
     pub protocol: u32,
+    /// Which life of the master it comes from.
+    pub term: u64,
     /// Which try of which invocation.
     pub attempt: AttemptId,
     /// Which function.
@@ -60,6 +62,7 @@ impl From<Order> for OrderBody {
         let Order { attempt, function, file, command, input_size, payload, needs, .. } = order;
         Self {
             protocol: PROTOCOL_VERSION,
+            term: order.term,
             attempt,
             function,
             file,
@@ -100,6 +103,7 @@ impl TryFrom<OrderBody> for Order {
         check::durations("timeout", [body.timeout])?;
         let needs = Needs { cores: body.cores, memory: body.memory, isolation: body.isolation };
         Ok(Self {
+            term: body.term,
             attempt: body.attempt,
             function: body.function,
             file: body.file,

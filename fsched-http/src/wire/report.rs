@@ -48,7 +48,7 @@ pub struct ReportBody {
     pub co_runners: u16,
 }
 
-/// What a process wrote: text where it is UTF-8, else base64 and flagged.
+/// What a process wrote: text where that is UTF-8 and short in JSON, else base64 and flagged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputBody {
     /// Text or base64.
@@ -128,11 +128,20 @@ impl TryFrom<ReportBody> for Report {
 impl From<Output> for OutputBody {
     fn from(output: Output) -> Self {
         let (data, base64) = match String::from_utf8(output.bytes) {
-            Ok(text) => (text, false),
+            Ok(text) if !swells(&text) => (text, false),
+            Ok(text) => (STANDARD.encode(text), true),
             Err(other) => (STANDARD.encode(other.as_bytes()), true),
         };
         Self { data, base64, dropped: output.dropped }
     }
+}
+
+/// Whether JSON would need more room for this than base64 does: each control character becomes `\u0000`.
+fn swells(text: &str) -> bool {
+    let escaped =
+        text.bytes().filter(|b| b.is_ascii_control() && !matches!(b, b'\n' | b'\r' | b'\t')).count();
+    let doubled = text.bytes().filter(|b| matches!(b, b'\n' | b'\r' | b'\t' | b'"' | b'\\')).count();
+    5 * escaped + doubled > text.len() / 3
 }
 
 impl OutputBody {

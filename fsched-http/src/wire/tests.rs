@@ -27,6 +27,7 @@ fn order() -> Order {
         CurvePoint { cache: Bytes::mib(32), seconds: 0.125, low: 0.0625, high: 0.25 },
     ];
     Order {
+        term: 9,
         attempt: attempt(),
         function: FunctionId(17),
         file: ContentHash([0xab; 32]),
@@ -254,6 +255,23 @@ fn a_reason_that_never_ends_is_cut() {
     assert!(Report::try_from(body).is_ok());
     let Refusal::NoRoom(cut) = bounded(Refusal::NoRoom(long)) else { panic!() };
     assert!(cut.len() < 5_000);
+}
+
+#[test]
+fn no_output_takes_more_room_than_base64_does() {
+    for bytes in [
+        vec![0; 60_000],
+        vec![b'"'; 60_000],
+        vec![0xff; 60_000],
+        vec![b'x'; 60_000],
+        b"\n\x01\"ab".repeat(9_000),
+    ] {
+        let most = bytes.len() * 4 / 3 + 100;
+        let body = OutputBody::from(Output { bytes: bytes.clone(), dropped: 0 });
+        assert!(serde_json::to_string(&body).unwrap().len() <= most);
+        let report = ReportBody { stdout: body, ..report().into() };
+        assert_eq!(Report::try_from(report).unwrap().stdout.bytes, bytes);
+    }
 }
 
 fn outputs() -> impl Strategy<Value = Output> {
