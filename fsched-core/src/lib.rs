@@ -31,3 +31,4 @@ pub mod scheduler;
 pub mod store;
 pub mod time;
 pub mod transport;
+pub mod worker;
