@@ -25,6 +25,7 @@ pub mod id;
 pub mod invocation;
 pub mod launcher;
 pub mod master;
+pub mod node;
 pub mod predictor;
 pub mod sample;
 pub mod scheduler;
