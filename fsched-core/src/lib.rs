@@ -25,6 +25,8 @@ pub mod id;
 pub mod invocation;
 pub mod launcher;
 pub mod master;
+#[cfg(feature = "test-util")]
+pub mod mock;
 pub mod node;
 pub mod predictor;
 pub mod sample;
