@@ -104,8 +104,21 @@ mod tests {
             assert_eq!(parse(text), Ok(bytes), "{text:?}");
         }
         let bad = [
-            "", "MiB", ".", ".5KiB", "1.KiB", "-1", "+1", "1.5", "1e6", "1 MB", "1  KiB", "1.2.3GiB", "16777216TiB",
-            "٣", "18446744073709551616",
+            "",
+            "MiB",
+            ".",
+            ".5KiB",
+            "1.KiB",
+            "-1",
+            "+1",
+            "1.5",
+            "1e6",
+            "1 MB",
+            "1  KiB",
+            "1.2.3GiB",
+            "16777216TiB",
+            "٣",
+            "18446744073709551616",
         ];
         for text in bad {
             assert!(parse(text).is_err(), "{text:?}");
