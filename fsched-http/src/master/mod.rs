@@ -98,6 +98,7 @@ pub fn configure(cfg: &mut web::ServiceConfig, state: &Arc<MasterState>) {
         .app_data(web::Data::from(Arc::clone(state)))
         .configure(routes::register)
         .service(openapi::page())
+        .service(web::redirect("/docs", "/docs/"))
         .default_service(web::to(nothing_here));
     cfg.service(scope);
 }

@@ -6,8 +6,7 @@ use actix_multipart::{Field, Multipart, MultipartError};
 use actix_web::error::PayloadError;
 use fsched_core::cache::Bytes;
 use fsched_core::function::{Command, FunctionName, FunctionSpec, Isolation, Needs};
-use fsched_core::id::ContentHash;
-use fsched_core::node::FileStore;
+use fsched_core::node::{FileStore, FileWriter};
 use futures_util::TryStreamExt as _;
 use utoipa::ToSchema;
 
@@ -51,7 +50,8 @@ pub(crate) struct PushForm {
 /// What came so far.
 #[derive(Debug, Default)]
 struct Form {
-    file: Option<(ContentHash, Bytes)>,
+    /// Gets its name only when the rest of the form is good, too.
+    file: Option<FileWriter>,
     file_name: Option<String>,
     name: Option<FunctionName>,
     command: Option<Command>,
@@ -71,7 +71,7 @@ pub(super) async fn receive(
     let mut got = Form::default();
     for _ in 0..MAX_FIELDS {
         let Some(field) = form.try_next().await.map_err(multipart_error)? else {
-            return got.into_spec(options);
+            return got.into_spec(options).await;
         };
         got.take(field, files, options).await?;
     }
@@ -116,8 +116,8 @@ impl Form {
         Ok(())
     }
 
-    fn into_spec(self, options: &MasterOptions) -> Result<FunctionSpec, ApiError> {
-        let Some((file, file_size)) = self.file else {
+    async fn into_spec(self, options: &MasterOptions) -> Result<FunctionSpec, ApiError> {
+        let Some(file) = self.file else {
             return Err(ApiError::new(Code::NoFile, "no file: the form has to have a field file"));
         };
         let name = match (self.name, self.file_name) {
@@ -127,6 +127,7 @@ impl Form {
                 return Err(ApiError::bad_value("name", "given where the file has no name"));
             }
         };
+        let (file, file_size) = file.finish(None).await?;
         Ok(FunctionSpec {
             name,
             file,
@@ -138,7 +139,7 @@ impl Form {
     }
 }
 
-async fn store(mut field: Field, files: &FileStore, limit: Bytes) -> Result<(ContentHash, Bytes), ApiError> {
+async fn store(mut field: Field, files: &FileStore, limit: Bytes) -> Result<FileWriter, ApiError> {
     let mut writer = files.writer()?;
     while let Some(piece) = field.try_next().await.map_err(multipart_error)? {
         if writer.len().0.saturating_add(piece.len() as u64) > limit.0 {
@@ -149,7 +150,7 @@ async fn store(mut field: Field, files: &FileStore, limit: Bytes) -> Result<(Con
     if writer.is_empty() {
         return Err(ApiError::new(Code::BadValue, "the file is empty"));
     }
-    Ok(writer.finish(None).await?)
+    Ok(writer)
 }
 
 async fn text(key: &str, field: &mut Field) -> Result<String, ApiError> {

@@ -61,7 +61,7 @@ async fn unknown_things_and_paths_are_named() {
     for (path, status, name) in [
         ("/", 404, "not_found"),
         ("/controller", 404, "not_found"),
-        ("/functions/", 404, "unknown_function"),
+        ("/functions/", 404, "not_found"),
         ("/functions/f-9", 404, "unknown_function"),
         ("/functions/f-9/curve?input_size=1", 404, "unknown_function"),
         ("/functions/%00/curve?input_size=1", 404, "unknown_function"),

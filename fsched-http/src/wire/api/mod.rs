@@ -11,6 +11,7 @@
 //! | `invocation.rs` | invocations and where they stand |
 //! | `cluster.rs` | workers and what is promised on them |
 //! | `status.rs` | the master in numbers, and answers of one line |
+//! | `golden/` | each answer as it is written today: clients read these |
 
 mod ask;
 mod benchmark;
@@ -20,6 +21,8 @@ pub mod host;
 mod invocation;
 mod result;
 mod status;
+#[cfg(test)]
+mod tests;
 pub mod values;
 
 pub use ask::{RunBody, SubmitBody};
