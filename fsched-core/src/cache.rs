@@ -1,5 +1,7 @@
 //! What a last-level cache is made of: bytes, ways, masks, classes and the domains they belong to.
 
+pub mod humane_bytes;
+
 use std::fmt;
 use std::num::NonZeroU8;
 use std::str::FromStr;

@@ -143,11 +143,13 @@ impl Curve {
         };
         let share = (cache.0 - left.cache.0) as f64 / (right.cache.0 - left.cache.0) as f64;
         let between = |a: f64, b: f64| (b - a).mul_add(share, a);
+        let seconds = between(left.seconds, right.seconds);
+        // Rounding must not push the time out of its interval.
         CurvePoint {
             cache,
-            seconds: between(left.seconds, right.seconds),
-            low: between(left.low, right.low),
-            high: between(left.high, right.high),
+            seconds,
+            low: between(left.low, right.low).min(seconds),
+            high: between(left.high, right.high).max(seconds),
         }
     }
 

@@ -25,6 +25,8 @@ pub mod id;
 pub mod invocation;
 pub mod launcher;
 pub mod master;
+#[cfg(feature = "test-util")]
+pub mod mock;
 pub mod node;
 pub mod predictor;
 pub mod sample;
@@ -32,3 +34,4 @@ pub mod scheduler;
 pub mod store;
 pub mod time;
 pub mod transport;
+pub mod worker;

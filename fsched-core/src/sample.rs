@@ -39,8 +39,8 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// The whole running time.
+    /// The whole running time; the longest there is where the sum is longer.
     pub fn duration(&self) -> Duration {
-        self.segments.iter().map(|s| s.duration).sum()
+        self.segments.iter().fold(Duration::ZERO, |sum, s| sum.saturating_add(s.duration))
     }
 }

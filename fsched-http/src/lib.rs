@@ -7,6 +7,8 @@
 //! | [`error`] | every error answer: status, code, message |
 //! | [`json`] | JSON bodies, taken apart key by key |
 //! | [`metrics`] | numbers for Prometheus |
+//! | [`master`] | the service of the master |
+//! | [`openapi`] | its OpenAPI document, and the page to try it |
 //! | [`register`] | how a worker makes itself known to a master |
 //! | [`transport`] | carries orders to workers by HTTP |
 //! | [`worker`] | the worker's service |
@@ -18,7 +20,9 @@ pub mod error;
 pub mod front;
 pub mod json;
 pub mod machine;
+pub mod master;
 pub mod metrics;
+pub mod openapi;
 pub mod register;
 pub mod transport;
 pub mod wire;

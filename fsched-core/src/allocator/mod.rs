@@ -7,8 +7,17 @@
 //! | `unmanaged.rs` | [`Unmanaged`]: everybody gets the whole cache, for machines whose cache cannot be split |
 //! | `conformance.rs` | the contract as a suite, for every implementation |
 
+#[cfg(any(test, feature = "test-util"))]
+pub mod conformance;
+mod ledger;
+mod memory;
+mod unmanaged;
+
 use std::fmt;
 
+pub use self::ledger::{Acquired, ClassChange, Ledger, Released};
+pub use self::memory::MemoryAllocator;
+pub use self::unmanaged::Unmanaged;
 use crate::cache::{CacheDomain, ClosId, DomainId, WayMask, Ways};
 use crate::invocation::CacheAsk;
 
@@ -145,4 +154,16 @@ impl<A: CacheAllocator + ?Sized> CacheAllocator for Box<A> {
     fn usage(&self, domain: DomainId) -> Usage {
         (**self).usage(domain)
     }
+}
+
+/// Puts domains in the order that [`CacheAllocator::domains`] promises.
+fn sort_domains(domains: &mut [CacheDomain]) {
+    domains.sort_by_key(|domain| domain.id);
+    assert!(!domains.is_empty(), "an allocator needs a cache domain");
+    assert!(domains.windows(2).all(|pair| pair[0].id != pair[1].id), "two cache domains with one id");
+}
+
+/// Where a domain stands among `domains`, which are sorted.
+fn position(domains: &[CacheDomain], domain: DomainId) -> Option<usize> {
+    domains.binary_search_by_key(&domain, |domain| domain.id).ok()
 }

@@ -3,11 +3,18 @@
 //! | file | what |
 //! | --- | --- |
 //! | `process/` | [`ProcessLauncher`]: real processes on Linux (feature `process`) |
+//! | `scripted.rs` | [`ScriptedLauncher`]: processes that only pretend, for tests (feature `test-util`) |
 //! | `conformance.rs` | the contract as a suite, for every implementation |
+
+#[cfg(feature = "test-util")]
+mod scripted;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+
+#[cfg(feature = "test-util")]
+pub use scripted::{Script, ScriptedLauncher, ended};
 
 use crate::cache::{Bytes, ClosId, DomainId};
 use crate::id::{AttemptId, ContentHash};

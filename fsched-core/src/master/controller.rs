@@ -607,7 +607,10 @@ impl Master {
                     }
                     self.hope(id);
                 }
-                Err(PlaceError::NeverFits | PlaceError::NoWorkers) => hopeless.push(id),
+                Err(PlaceError::NeverFits | PlaceError::NoWorkers) => {
+                    hopeless.push(id);
+                    return Tried::Hopeless;
+                }
             }
             Tried::Waits
         });

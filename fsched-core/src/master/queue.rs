@@ -8,6 +8,8 @@ use crate::id::InvocationId;
 struct Entry {
     invocation: InvocationId,
     overtaken: u32,
+    /// When it was tried last, no worker there was could ever have held it.
+    hopeless: bool,
 }
 
 /// What becomes of one that waits, when it is tried.
@@ -15,14 +17,16 @@ struct Entry {
 pub(super) enum Tried {
     /// It has left the queue.
     Left,
-    /// It goes on waiting.
+    /// It goes on waiting for room.
     Waits,
+    /// It goes on waiting, for a worker that could hold it.
+    Hopeless,
 }
 
 /// The waiting invocations.
 ///
 /// One that was overtaken `max_overtakes` times lets nobody pass any more: room drains until it fits, so whatever
-/// fits an empty worker runs within a bounded number of others.
+/// fits an empty worker runs within a bounded number of others. One that no worker could hold stops nobody.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     entries: VecDeque<Entry>,
@@ -45,7 +49,10 @@ impl Queue {
     /// Whether a newcomer may be placed although others wait.
     pub(super) fn lets_pass(&self) -> bool {
         // Whoever overtakes an entry overtakes all before it too: the first was overtaken most.
-        self.entries.front().is_none_or(|first| first.overtaken < self.max_overtakes)
+        self.entries
+            .iter()
+            .find(|entry| !entry.hopeless)
+            .is_none_or(|first| first.overtaken < self.max_overtakes)
     }
 
     /// A newcomer was placed past everybody.
@@ -54,14 +61,14 @@ impl Queue {
     }
 
     pub(super) fn push(&mut self, invocation: InvocationId) {
-        self.entries.push_back(Entry { invocation, overtaken: 0 });
+        self.entries.push_back(Entry { invocation, overtaken: 0, hopeless: false });
     }
 
     /// Puts one that was placed already, and came back, before those that came later.
     pub(super) fn push_again(&mut self, invocation: InvocationId) {
         let at = self.entries.partition_point(|entry| entry.invocation < invocation);
         let overtaken = self.entries.get(at).map_or(0, |next| next.overtaken);
-        self.entries.insert(at, Entry { invocation, overtaken });
+        self.entries.insert(at, Entry { invocation, overtaken, hopeless: false });
     }
 
     pub(super) fn remove(&mut self, invocation: InvocationId) -> bool {
@@ -75,15 +82,17 @@ impl Queue {
     /// Tries the waiting ones in order, as far as each may be overtaken.
     pub(super) fn try_each(&mut self, mut attempt: impl FnMut(InvocationId) -> Tried) {
         let mut at = 0;
-        while let Some(&entry) = self.entries.get(at) {
-            match attempt(entry.invocation) {
-                Tried::Left => {
-                    self.entries.remove(at);
-                    self.entries.iter_mut().take(at).for_each(|waiting| waiting.overtaken += 1);
-                }
-                Tried::Waits => at += 1,
+        while let Some(entry) = self.entries.get_mut(at) {
+            let tried = attempt(entry.invocation);
+            entry.hopeless = tried == Tried::Hopeless;
+            if tried == Tried::Left {
+                self.entries.remove(at);
+                self.entries.iter_mut().take(at).for_each(|waiting| waiting.overtaken += 1);
+            } else {
+                at += 1;
             }
-            if at > 0 && !self.lets_pass() {
+            let blocked = self.entries.iter().take(at).find(|entry| !entry.hopeless);
+            if blocked.is_some_and(|first| first.overtaken >= self.max_overtakes) {
                 return;
             }
         }
@@ -123,6 +132,18 @@ mod tests {
             Tried::Waits
         });
         assert_eq!(tried, [0]);
+    }
+
+    #[test]
+    fn one_that_no_worker_could_hold_stops_nobody() {
+        let mut queue = Queue::new(1);
+        (0..4).for_each(|id| queue.push(InvocationId(id)));
+        queue.try_each(|id| if id.0 == 0 { Tried::Hopeless } else { Tried::Left });
+        assert_eq!(order(&queue), [0]);
+        // A worker that could hold it came: now it is its turn.
+        queue.push(InvocationId(4));
+        queue.try_each(|_| Tried::Waits);
+        assert!(!queue.lets_pass());
     }
 
     proptest! {

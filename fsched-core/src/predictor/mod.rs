@@ -6,6 +6,26 @@
 //! | `asymptotic.rs` | [`AsymptoticPredictor`]: the original fsched's form `a + b/(1+√(x−1))` |
 //! | `fixed.rs` | [`FixedPredictor`]: always the curves it was given; the template for your own |
 //! | `conformance.rs` | the contract as a suite, for every implementation |
+//! | `sightings.rs` | [`Sightings`]: keeps [`Knowledge`] to its definition; use it in your own |
+//! | `history.rs`, `fit.rs`, `probe.rs` | the newest runs in bounded space; a never-rising line through them; which runs to make |
+
+mod asymptotic;
+#[cfg(any(test, feature = "test-util"))]
+pub mod conformance;
+mod fit;
+mod fixed;
+mod history;
+mod interpolating;
+mod probe;
+mod reference;
+mod sightings;
+#[cfg(test)]
+mod tests;
+
+pub use asymptotic::{AsymptoticConfig, AsymptoticPredictor};
+pub use fixed::FixedPredictor;
+pub use interpolating::InterpolatingPredictor;
+pub use sightings::Sightings;
 
 use std::sync::Arc;
 
@@ -87,5 +107,54 @@ pub trait Predictor: Send {
     fn ways(&self, prediction: &Prediction, geometry: &CacheGeometry, generosity: f64) -> Ways {
         let _ = generosity;
         prediction.curve.fewest_ways_within(geometry, 0.05)
+    }
+}
+
+impl<P: Predictor + ?Sized> Predictor for Box<P> {
+    fn observe(&mut self, sample: &Sample) {
+        (**self).observe(sample);
+    }
+
+    fn forget(&mut self, function: FunctionId) {
+        (**self).forget(function);
+    }
+
+    fn predict(&self, function: FunctionId, input_size: InputSize) -> Prediction {
+        (**self).predict(function, input_size)
+    }
+
+    fn next_probe(&self, function: FunctionId, input_size: InputSize, bench: &Bench<'_>) -> Option<Ways> {
+        (**self).next_probe(function, input_size, bench)
+    }
+
+    fn ways(&self, prediction: &Prediction, geometry: &CacheGeometry, generosity: f64) -> Ways {
+        (**self).ways(prediction, geometry, generosity)
+    }
+}
+
+/// Which predictor to use.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum PredictorConfig {
+    /// [`InterpolatingPredictor`].
+    Interpolating {},
+    /// [`AsymptoticPredictor`].
+    Asymptotic(AsymptoticConfig),
+}
+
+impl Default for PredictorConfig {
+    fn default() -> Self {
+        Self::Interpolating {}
+    }
+}
+
+impl PredictorConfig {
+    /// The predictor it names, knowing nothing yet.
+    pub fn build(&self) -> Box<dyn Predictor> {
+        match self {
+            Self::Interpolating {} => Box::new(InterpolatingPredictor::default()),
+            Self::Asymptotic(config) => Box::new(AsymptoticPredictor::new(config.clone())),
+        }
     }
 }

@@ -3,16 +3,27 @@
 //! | file | what |
 //! | --- | --- |
 //! | `record.rs` | [`Record`]: the facts that are kept; [`Snapshot`]: what they add up to |
+//! | `fold.rs` | [`Fold`]: from the ones to the other |
 //! | `memory.rs` | [`MemoryStore`]: kept as long as the process lives |
 //! | `embedded/` | [`EmbeddedStore`]: redb on disk, with a log in front (feature `redb`) |
 //! | `conformance.rs` | the contract as a suite, for every implementation |
 
+#[cfg(feature = "test-util")]
+pub mod conformance;
+#[cfg(feature = "redb")]
+mod embedded;
+mod fold;
+mod memory;
 mod record;
 
 use std::path::PathBuf;
 
 use async_trait::async_trait;
 
+#[cfg(feature = "redb")]
+pub use embedded::EmbeddedStore;
+pub use fold::Fold;
+pub use memory::MemoryStore;
 pub use record::{EndKind, InvocationRecord, Record, Snapshot, WorkerRecord};
 
 /// Why a fact could not be kept, or read again.

@@ -7,6 +7,10 @@
 //!
 //! The transport over HTTP is in `fsched-http`.
 
+#[cfg(feature = "test-util")]
+pub mod conformance;
+mod loopback;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -14,6 +18,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+
+pub use loopback::Loopback;
 
 use crate::cluster::Heartbeat;
 use crate::id::{AttemptId, ContentHash, WorkerId};

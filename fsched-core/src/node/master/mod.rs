@@ -10,6 +10,7 @@ mod perform;
 mod ticket;
 
 use std::collections::{HashMap, HashSet};
+use std::convert::Infallible;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -148,7 +149,7 @@ impl MasterNode {
             home: Handle::current(),
             ticker: OnceLock::new(),
         });
-        let Ok(((), performed)) = node.act(|_, _| Ok::<_, std::convert::Infallible>(((), effects)));
+        let Ok(((), performed)) = node.act(|_, _| Ok::<_, Infallible>(((), effects)));
         performed.wait().await?;
         for file in node.files.list()? {
             if !node.read(|master| master.holds_file(file)) {
@@ -163,6 +164,11 @@ impl MasterNode {
     /// Reads the master, with the lock held: be short.
     pub fn read<T>(&self, f: impl FnOnce(&Master) -> T) -> T {
         f(&self.state.lock().master)
+    }
+
+    /// What time it is for the master.
+    pub fn now(&self) -> Timestamp {
+        self.pass_time(&mut self.state.lock())
     }
 
     /// Its functions' files.
@@ -250,8 +256,8 @@ impl MasterNode {
         address: Address,
         heartbeat: Heartbeat,
     ) -> Result<WorkerId, StoreError> {
-        let Ok((id, performed)) = self
-            .act(|state, now| Ok::<_, std::convert::Infallible>(state.master.join(now, address, heartbeat)));
+        let Ok((id, performed)) =
+            self.act(|state, now| Ok::<_, Infallible>(state.master.join(now, address, heartbeat)));
         performed.wait().await?;
         Ok(id)
     }

@@ -1,9 +1,12 @@
-//! How the master's effects are performed: in order, nothing after a fact before that fact is kept.
+//! How the master's effects are performed: in order, nothing after a fact before that fact is kept. Where it cannot
+//! be kept, what depends on it is left out, the rest is done: nobody waits in vain because a sample was lost.
 //!
 //! Facts are appended to the store with the master's lock held, so that they are kept in the order in which they
 //! became true (an append takes microseconds and waits for no disk). Everything else happens after the lock is
 //! released. What follows a durable fact waits for the store's flush in a task of its own.
 
+use std::convert::Infallible;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -37,19 +40,29 @@ impl Performed {
         match self {
             Self::Now(result) => result,
             Self::Later(task) => task.await.unwrap_or_else(|stopped| {
-                Err(StoreError::Io { path: std::path::PathBuf::new(), reason: stopped.to_string() })
+                Err(StoreError::Io { path: PathBuf::new(), reason: stopped.to_string() })
             }),
         }
     }
 }
 
 /// Effects whose facts are kept, and what has to wait for the disk.
-#[derive(Default)]
 struct Batch {
     ready: Vec<Effect>,
     failed: Option<StoreError>,
     /// A fact that is appended, and what may be done only after the disk has it.
     after_flush: Option<(Record, vec::IntoIter<Effect>)>,
+}
+
+/// Whether an effect must not be done where a fact before it could not be kept.
+fn depends(effect: &Effect, lost: &Record) -> bool {
+    match lost {
+        Record::FunctionPut(_) | Record::FunctionRemoved(_) => true,
+        Record::Accepted(accepted) => {
+            matches!(effect, Effect::Send { order, .. } if order.attempt.invocation == accepted.id)
+        }
+        Record::WorkerPut(_) | Record::WorkerRemoved(_) | Record::Sampled(_) | Record::Ended { .. } => false,
+    }
 }
 
 impl MasterNode {
@@ -62,6 +75,8 @@ impl MasterNode {
             let mut state = self.state.lock();
             let now = self.pass_time(&mut state);
             let (value, effects) = call(&mut state, now)?;
+            // From now on a cancellation is repeated until the order is answered, also while that waits for the disk.
+            state.sent.extend(effects.iter().filter_map(sends));
             (value, self.keep(&mut state, effects.into_iter(), None))
         };
         Ok((value, self.perform(batch)))
@@ -69,10 +84,10 @@ impl MasterNode {
 
     /// Tells the master something that nobody waits for. Facts that could not be kept are in the log.
     pub(super) fn tell(self: &Arc<Self>, call: impl FnOnce(&mut State, Timestamp) -> Vec<Effect>) {
-        let Ok(_) = self.act(|state, now| Ok::<_, std::convert::Infallible>(((), call(state, now))));
+        let Ok(_) = self.act(|state, now| Ok::<_, Infallible>(((), call(state, now))));
     }
 
-    fn pass_time(&self, state: &mut State) -> Timestamp {
+    pub(super) fn pass_time(&self, state: &mut State) -> Timestamp {
         state.clock = state.clock.max((self.now)());
         state.clock
     }
@@ -93,7 +108,7 @@ impl MasterNode {
                         break;
                     }
                     Ok(()) => {}
-                    Err(error) => effects = self.take_back(state, &record, error, &mut batch.failed),
+                    Err(error) => effects = take_back(state, &record, error, effects, &mut batch.failed),
                 },
                 Effect::RemoveFile(file) => {
                     // The same content may have been pushed again meanwhile.
@@ -103,10 +118,6 @@ impl MasterNode {
                         tracing::warn!(%file, %error, "a file that nothing refers to stays until the next start");
                     }
                 }
-                Effect::Send { ref order, .. } => {
-                    state.sent.insert(order.attempt);
-                    batch.ready.push(effect);
-                }
                 other => batch.ready.push(other),
             }
         }
@@ -114,21 +125,6 @@ impl MasterNode {
             self.idle.notify_waiters();
         }
         batch
-    }
-
-    /// What the master does instead of all that follows a fact that was not kept.
-    fn take_back(
-        &self,
-        state: &mut State,
-        record: &Record,
-        error: StoreError,
-        failed: &mut Option<StoreError>,
-    ) -> vec::IntoIter<Effect> {
-        tracing::error!(%error, "a fact could not be kept");
-        let reason = error.to_string();
-        failed.get_or_insert(error);
-        let now = state.clock;
-        state.master.not_persisted(now, record, reason).into_iter()
     }
 
     fn perform(self: &Arc<Self>, batch: Batch) -> Performed {
@@ -158,7 +154,7 @@ impl MasterNode {
                 let mut state = self.state.lock();
                 self.pass_time(&mut state);
                 if let Err(error) = flushed {
-                    rest = self.take_back(&mut state, &record, error, &mut failed);
+                    rest = take_back(&mut state, &record, error, rest, &mut failed);
                 }
                 self.keep(&mut state, rest, failed)
             };
@@ -244,6 +240,37 @@ impl MasterNode {
             tokio::time::sleep(FIRST_PAUSE * 2u32.pow(pause)).await;
         }
     }
+}
+
+/// The attempt that an effect sends to a worker.
+fn sends(effect: &Effect) -> Option<AttemptId> {
+    match effect {
+        Effect::Send { order, .. } => Some(order.attempt),
+        _ => None,
+    }
+}
+
+/// What is to be done after a fact could not be kept: first what the master says to that, then what does not depend
+/// on it.
+fn take_back(
+    state: &mut State,
+    lost: &Record,
+    error: StoreError,
+    rest: vec::IntoIter<Effect>,
+    failed: &mut Option<StoreError>,
+) -> vec::IntoIter<Effect> {
+    tracing::error!(%error, "a fact could not be kept");
+    let mut effects = state.master.not_persisted(state.clock, lost, &error.to_string());
+    failed.get_or_insert(error);
+    state.sent.extend(effects.iter().filter_map(sends));
+    for effect in rest {
+        if !depends(&effect, lost) {
+            effects.push(effect);
+        } else if let Some(attempt) = sends(&effect) {
+            state.sent.remove(&attempt);
+        }
+    }
+    effects.into_iter()
 }
 
 /// A task that moves home when the runtime it was started on ends before it does.

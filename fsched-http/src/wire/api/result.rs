@@ -88,18 +88,23 @@ pub struct RunResult<'a> {
     #[schema(value_type = String, example = "w-1")]
     pub worker: WorkerId,
     /// In which cache domain.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub domain: Option<u16>,
     /// Under which class of service.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub class: Option<u16>,
     /// Which ways it had when it ended, hex.
     #[schema(example = "3f")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub mask: Option<String>,
     /// Whether the hardware enforced that.
     pub enforced: bool,
     /// What the choice of ways rests on: `prior`, `simulated` or `measured`.
     #[schema(value_type = Option<String>, example = "measured")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub ways_source: Option<&'static str>,
     /// How long it was expected to run, seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub predicted_seconds: Option<f64>,
 }
 

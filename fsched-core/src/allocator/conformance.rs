@@ -1,0 +1,371 @@
+//! The contract of [`CacheAllocator`] as a suite: one check per sentence, on random machines and random lives.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestCaseResult, TestRunner};
+
+use super::{AllocateError, CacheAllocator, LeaseId, Moved, Usage};
+use crate::cache::{Bytes, CacheDomain, CacheGeometry, ClosId, CpuId, DomainId, WayMask, Ways};
+use crate::invocation::CacheAsk;
+
+/// Checks an implementation against the whole contract; `make` makes a fresh one for the domains given.
+///
+/// # Panics
+/// With the shortest life found that breaks a rule.
+pub fn check<A: CacheAllocator>(make: impl Fn(Vec<CacheDomain>) -> A) {
+    domains_are_sorted_and_stay(&make);
+    what_is_not_there_is_an_error(&make);
+    masks_are_legal(&make);
+    exclusive_ways_are_nobody_elses(&make);
+    exclusive_asks_get_what_they_ask_or_are_refused(&make);
+    shared_asks_are_never_refused(&make);
+    moved_names_others_whose_mask_changed_once(&make);
+    usage_tells_what_is_held(&make);
+    after_all_is_released_it_is_as_new(&make);
+}
+
+/// `count` domains with ids 0, 1, … of `ways` ways of 1 MiB, two CPUs each and 15 classes, on which nothing is special.
+pub fn domains(count: u16, ways: u8) -> Vec<CacheDomain> {
+    let geometry = CacheGeometry {
+        size: Bytes::mib(ways.into()),
+        ways: Ways::clamped(ways),
+        min_ways: Ways::ONE,
+        contiguous: true,
+        shareable: 0,
+        classes: 15,
+    };
+    let domain =
+        |id| CacheDomain { id: DomainId(id), cpus: vec![CpuId(2 * id), CpuId(2 * id + 1)], geometry };
+    (0..count).map(domain).collect()
+}
+
+/// Any geometry that can be, with 1 to 32 ways and up to 16 classes.
+pub fn any_geometry() -> impl Strategy<Value = CacheGeometry> {
+    (1u8..=32, 1u8..=3, any::<bool>(), any::<u32>(), 0u8..=3, any::<bool>(), 0u16..=16)
+        .prop_map(|(ways, min_ways, contiguous, random, at_an_end, top, classes)| {
+            let ways = Ways::clamped(ways);
+            let shareable = match u32::from(at_an_end) {
+                0 => 0,
+                _ if !contiguous => random & random.rotate_left(7) & (u32::MAX >> (32 - ways.get())),
+                n if top => u32::MAX >> (32 - ways.get()) & !(u32::MAX >> (32 - ways.get()) >> n),
+                n => (1 << n) - 1,
+            };
+            let size = Bytes::mib(ways.get().into());
+            CacheGeometry { size, ways, min_ways: Ways::clamped(min_ways), contiguous, shareable, classes }
+        })
+        .prop_filter("no such cache", |geometry| geometry.validate().is_ok())
+}
+
+/// What happens to an allocator.
+#[derive(Debug, Clone, Copy)]
+enum Event {
+    /// An ask in one of the domains (modulo their number).
+    Acquire(usize, CacheAsk),
+    /// The end of one of the leases (modulo their number).
+    Release(usize),
+}
+
+fn any_machine() -> impl Strategy<Value = Vec<CacheDomain>> {
+    vec((any_geometry(), 1u16..4), 1..=3).prop_map(|geometries| {
+        let mut next = 0;
+        let mut domain = |(geometry, gap)| {
+            next += gap;
+            CacheDomain { id: DomainId(next), cpus: vec![CpuId(next)], geometry }
+        };
+        geometries.into_iter().map(&mut domain).collect()
+    })
+}
+
+fn any_life(length: RangeInclusive<usize>) -> impl Strategy<Value = Vec<Event>> {
+    let ways = (1u8..=32, 1u8..=32).prop_map(|(a, b)| Ways::clamped(a.min(b)));
+    let ask = (ways, any::<bool>())
+        .prop_map(|(ways, shared)| if shared { CacheAsk::Shared(ways) } else { CacheAsk::Exclusive(ways) });
+    let event = prop_oneof![
+        3 => (any::<usize>(), ask).prop_map(|(domain, ask)| Event::Acquire(domain, ask)),
+        2 => any::<usize>().prop_map(Event::Release),
+    ];
+    vec(event, length)
+}
+
+/// A lease as those who only read answers know it.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    domain: DomainId,
+    ask: CacheAsk,
+    class: ClosId,
+    mask: WayMask,
+}
+
+/// An allocator and what its answers said so far.
+struct Observed<A> {
+    allocator: A,
+    held: BTreeMap<LeaseId, Held>,
+    ever: BTreeMap<LeaseId, ()>,
+}
+
+/// What an event brought.
+struct Seen {
+    answer: Result<Option<LeaseId>, (CacheAsk, DomainId, AllocateError)>,
+    moved: Vec<Moved>,
+    /// What was held before.
+    before: BTreeMap<LeaseId, Held>,
+}
+
+impl<A: CacheAllocator> Observed<A> {
+    fn new(allocator: A) -> Self {
+        Self { allocator, held: BTreeMap::new(), ever: BTreeMap::new() }
+    }
+
+    fn apply(&mut self, event: Event) -> Result<Seen, TestCaseError> {
+        let before = self.held.clone();
+        let (answer, moved) = match event {
+            Event::Acquire(domain, ask) => {
+                let domains = self.allocator.domains();
+                let domain = domains[domain % domains.len()].id;
+                match self.allocator.acquire(domain, ask) {
+                    Ok(grant) => {
+                        let known = self.ever.insert(grant.lease, ());
+                        prop_assert!(known.is_none(), "{} was given before", grant.lease);
+                        let held = Held { domain, ask, class: grant.class, mask: grant.mask };
+                        self.held.insert(grant.lease, held);
+                        (Ok(Some(grant.lease)), grant.moved)
+                    }
+                    Err(error) => (Err((ask, domain, error)), Vec::new()),
+                }
+            }
+            Event::Release(which) => match self.held.keys().nth(which % self.held.len().max(1)).copied() {
+                Some(lease) => {
+                    self.held.remove(&lease);
+                    let moved = self.allocator.release(lease);
+                    (Ok(None), moved.map_err(|e| TestCaseError::fail(e.to_string()))?)
+                }
+                None => (Ok(None), Vec::new()),
+            },
+        };
+        for moved in &moved {
+            let Some(held) = self.held.get_mut(&moved.lease) else {
+                return Err(TestCaseError::fail(format!("{} moved, but is not held", moved.lease)));
+            };
+            held.mask = moved.mask;
+        }
+        Ok(Seen { answer, moved, before })
+    }
+
+    fn release_all(&mut self) -> TestCaseResult {
+        while !self.held.is_empty() {
+            self.apply(Event::Release(0))?;
+        }
+        Ok(())
+    }
+
+    fn usages(&self) -> Vec<Usage> {
+        self.allocator.domains().iter().map(|domain| self.allocator.usage(domain.id)).collect()
+    }
+
+    fn geometry(&self, id: DomainId) -> CacheGeometry {
+        let domain = self.allocator.domains().iter().find(|domain| domain.id == id);
+        domain.expect("leases are held in domains that there are").geometry
+    }
+}
+
+fn run<S: Strategy>(strategy: S, test: impl Fn(S::Value) -> TestCaseResult) {
+    let config = Config { failure_persistence: None, cases: 256, ..Config::default() };
+    if let Err(error) = TestRunner::new(config).run(&strategy, test) {
+        panic!("{error}");
+    }
+}
+
+/// Runs random lives on random machines and looks after every event.
+fn after_every_event<A: CacheAllocator>(
+    make: impl Fn(Vec<CacheDomain>) -> A,
+    look: impl Fn(&Observed<A>, &Seen) -> TestCaseResult,
+) {
+    run((any_machine(), any_life(0..=60)), |(machine, life)| {
+        let mut observed = Observed::new(make(machine));
+        for event in life {
+            let seen = observed.apply(event)?;
+            look(&observed, &seen)?;
+        }
+        Ok(())
+    });
+}
+
+/// Domains come by rising id, whatever the order they were given in, and stay the same.
+pub fn domains_are_sorted_and_stay<A: CacheAllocator>(make: impl Fn(Vec<CacheDomain>) -> A) {
+    run((any_machine(), any_life(0..=20)), |(mut machine, life)| {
+        let ids: Vec<DomainId> = machine.iter().map(|domain| domain.id).collect();
+        machine.reverse();
+        let mut observed = Observed::new(make(machine));
+        let first = observed.allocator.domains().to_vec();
+        prop_assert_eq!(first.iter().map(|domain| domain.id).collect::<Vec<_>>(), ids);
+        let enforced = observed.allocator.enforced();
+        for event in life {
+            observed.apply(event)?;
+        }
+        prop_assert_eq!(observed.allocator.domains(), &first);
+        prop_assert_eq!(observed.allocator.enforced(), enforced);
+        Ok(())
+    });
+}
+
+/// Unknown domains and leases, and leases released before, are errors and change nothing.
+pub fn what_is_not_there_is_an_error<A: CacheAllocator>(make: impl Fn(Vec<CacheDomain>) -> A) {
+    let mut allocator = make(domains(1, 8));
+    let ask = CacheAsk::Shared(Ways::ONE);
+    assert!(matches!(allocator.acquire(DomainId(9), ask), Err(AllocateError::NoSuchDomain(DomainId(9)))));
+    assert_eq!(allocator.usage(DomainId(9)), Usage::default());
+    let lease = allocator.acquire(DomainId(0), ask).expect("shared asks are never refused").lease;
+    let usage = allocator.usage(DomainId(0));
+    let unknown = LeaseId(lease.0 + 1000);
+    assert!(matches!(allocator.release(unknown), Err(AllocateError::NoSuchLease(l)) if l == unknown));
+    assert_eq!(allocator.usage(DomainId(0)), usage);
+    assert!(allocator.release(lease).is_ok());
+    assert!(matches!(allocator.release(lease), Err(AllocateError::NoSuchLease(l)) if l == lease));
+}
+
+/// Masks are legal for the geometry and outside its shareable bits.
+pub fn masks_are_legal<A: CacheAllocator>(make: impl Fn(Vec<CacheDomain>) -> A) {
+    after_every_event(make, |observed, _| {
+        for (lease, held) in &observed.held {
+            let geometry = observed.geometry(held.domain);
+            let usable = geometry.usable().map_or(0, WayMask::bits);
+            prop_assert_eq!(held.mask.bits() & !usable, 0, "{} lies outside", lease);
+            prop_assert!(held.mask.ways() >= geometry.min_ways, "{lease} has too few ways");
+            prop_assert!(held.mask.is_contiguous() || !geometry.contiguous, "{lease} has gaps");
+            prop_assert!(held.class.0 <= geometry.classes, "{lease} has class {}", held.class);
+        }
+        Ok(())
+    });
+}
+
+/// The ways and the class of an exclusive lease are nobody else's.
+pub fn exclusive_ways_are_nobody_elses<A: CacheAllocator>(make: impl Fn(Vec<CacheDomain>) -> A) {
+    after_every_event(make, |observed, _| {
+        for (lease, held) in &observed.held {
+            let neighbours = observed.held.iter().filter(|(id, h)| *id != lease && h.domain == held.domain);
+            for (other, neighbour) in neighbours {
+                if matches!(held.ask, CacheAsk::Exclusive(_)) {
+                    prop_assert!(!held.mask.overlaps(neighbour.mask), "{lease} and {other} overlap");
+                    prop_assert_ne!(held.class, neighbour.class);
+                }
+                if held.class == neighbour.class {
+                    prop_assert_eq!(
+                        held.mask,
+                        neighbour.mask,
+                        "{} and {}: one class, two masks",
+                        lease,
+                        other
+                    );
+                }
+            }
+        }
+        Ok(())
+    });
+}
+
+/// An exclusive lease has at least the ways asked for, for life; who cannot get them is refused, and that changes nothing.
+pub fn exclusive_asks_get_what_they_ask_or_are_refused<A: CacheAllocator>(
+    make: impl Fn(Vec<CacheDomain>) -> A,
+) {
+    after_every_event(make, |observed, seen| {
+        for (lease, held) in &observed.held {
+            if let CacheAsk::Exclusive(ways) = held.ask {
+                prop_assert!(held.mask.ways() >= ways, "{lease} asked for {ways} and has {}", held.mask);
+            }
+        }
+        if let Err((CacheAsk::Exclusive(asked), domain, error)) = &seen.answer {
+            let largest = observed.allocator.usage(*domain).largest_exclusive;
+            prop_assert!(asked.get() > largest, "{asked} ways refused, {largest} said to be there: {error}");
+            if let AllocateError::TooMany { most, .. } = error {
+                prop_assert!(asked.get() > *most && *most >= largest);
+            }
+        }
+        Ok(())
+    });
+}
+
+/// A shared lease is never refused, and has no more than it asked for (or than a mask must have) in a class of its own.
+pub fn shared_asks_are_never_refused<A: CacheAllocator>(make: impl Fn(Vec<CacheDomain>) -> A) {
+    after_every_event(make, |observed, seen| {
+        if let Err((CacheAsk::Shared(_), _, error)) = &seen.answer {
+            return Err(TestCaseError::fail(format!("a shared ask was refused: {error}")));
+        }
+        for (lease, held) in observed.held.iter().filter(|(_, held)| held.class != ClosId(0)) {
+            let mut mates = observed.held.iter().filter(|(id, _)| *id != lease).map(|(_, held)| held);
+            let alone = !mates.any(|mate| (mate.domain, mate.class) == (held.domain, held.class));
+            let most = held.ask.ways().max(observed.geometry(held.domain).min_ways);
+            prop_assert!(!alone || held.mask.ways() <= most, "{lease} has more than it asked for");
+        }
+        Ok(())
+    });
+}
+
+/// `moved` names only others, of the same domain, once each, whose mask is not what it was; classes stay.
+pub fn moved_names_others_whose_mask_changed_once<A: CacheAllocator>(make: impl Fn(Vec<CacheDomain>) -> A) {
+    after_every_event(make, |observed, seen| {
+        let mut names = Vec::new();
+        for moved in &seen.moved {
+            prop_assert!(!names.contains(&moved.lease), "{} is named twice", moved.lease);
+            names.push(moved.lease);
+            let Some(was) = seen.before.get(&moved.lease) else {
+                return Err(TestCaseError::fail(format!("{} is new and moved", moved.lease)));
+            };
+            prop_assert_ne!(was.mask, moved.mask, "{} did not move", moved.lease);
+            prop_assert_eq!(was.class, moved.class);
+            if let Ok(Some(new)) = seen.answer {
+                prop_assert_eq!(was.domain, observed.held[&new].domain);
+            }
+        }
+        Ok(())
+    });
+}
+
+/// Usage is what the answers add up to, and the largest exclusive lease that it names can be had.
+pub fn usage_tells_what_is_held<A: CacheAllocator>(make: impl Fn(Vec<CacheDomain>) -> A) {
+    run((any_machine(), any_life(0..=40)), |(machine, life)| {
+        let mut observed = Observed::new(make(machine));
+        for event in life {
+            observed.apply(event)?;
+        }
+        for domain in observed.allocator.domains().to_vec() {
+            let usage = observed.allocator.usage(domain.id);
+            let held = || observed.held.values().filter(|held| held.domain == domain.id);
+            let covered = |exclusive: bool| {
+                let of_kind = held().filter(|h| matches!(h.ask, CacheAsk::Exclusive(_)) == exclusive);
+                of_kind.fold(0, |all, h| all | h.mask.bits()).count_ones() as u8
+            };
+            prop_assert_eq!(usage.leases as usize, held().count());
+            prop_assert_eq!(usage.exclusive_ways, covered(true));
+            prop_assert_eq!(usage.shared_ways, covered(false));
+            let usable = domain.geometry.usable_ways().get();
+            prop_assert_eq!(usage.free_ways, usable - usage.exclusive_ways - usage.shared_ways);
+            if let Ok(largest) = Ways::new(usage.largest_exclusive) {
+                let ask = CacheAsk::Exclusive(largest);
+                prop_assert!(observed.allocator.acquire(domain.id, ask).is_ok(), "{largest} cannot be had");
+            }
+        }
+        Ok(())
+    });
+}
+
+/// After all leases are released, usage is what it was and the same life brings the same masks again.
+pub fn after_all_is_released_it_is_as_new<A: CacheAllocator>(make: impl Fn(Vec<CacheDomain>) -> A) {
+    run((any_machine(), any_life(0..=40)), |(machine, life)| {
+        let mut observed = Observed::new(make(machine));
+        let new = observed.usages();
+        let live = |observed: &mut Observed<A>| -> Result<Vec<(ClosId, WayMask)>, TestCaseError> {
+            for event in &life {
+                observed.apply(*event)?;
+            }
+            Ok(observed.held.values().map(|held| (held.class, held.mask)).collect())
+        };
+        let first = live(&mut observed)?;
+        observed.release_all()?;
+        prop_assert_eq!(observed.usages(), new);
+        prop_assert_eq!(live(&mut observed)?, first);
+        Ok(())
+    });
+}

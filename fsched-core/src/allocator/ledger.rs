@@ -1,0 +1,384 @@
+//! The bookkeeping of one cache domain: who has which class and which ways, and what moves when.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `ledger.rs` | [`Ledger`]: leases and classes, and the order of writes that keeps exclusive ways exclusive |
+//! | `exclusive.rs` | where an exclusive mask goes, and how others make way |
+//! | `sharers.rs` | how those who share divide the rest |
+//! | `bits.rs` | sets of ways, and the rules for masks |
+
+mod bits;
+mod exclusive;
+mod sharers;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use self::bits::Rules;
+use self::sharers::{Sharer, by_ways_per_runner};
+use super::{AllocateError, Grant, LeaseId, Moved, Usage};
+use crate::cache::{CacheDomain, ClosId, DomainId, WayMask, Ways};
+use crate::invocation::CacheAsk;
+
+/// A class and the mask that it is to have from now on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClassChange {
+    /// The class; 0 is that of everybody who has no lease.
+    pub class: ClosId,
+    /// Its ways.
+    pub mask: WayMask,
+}
+
+/// A new lease and what has to be written for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acquired {
+    /// The lease, and whom it moved.
+    pub grant: Grant,
+    /// What to write, in this order.
+    pub changes: Vec<ClassChange>,
+}
+
+/// What the end of a lease brought about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Released {
+    /// Whose masks changed.
+    pub moved: Vec<Moved>,
+    /// What to write, in this order.
+    pub changes: Vec<ClassChange>,
+}
+
+/// The bookkeeping of one cache domain. It writes nothing: [`ClassChange`]s say what has to be written.
+///
+/// - Classes are 1 to [`classes`](crate::cache::CacheGeometry::classes). Class 0 is for everybody who has no lease (the hardware's default
+///   class); it keeps what is not exclusive, the shareable bits included. A geometry without classes gives nothing
+///   exclusively, and all leases share class 0.
+/// - An exclusive lease has a class of its own and exactly the ways asked for, but no fewer than a mask has to have.
+///   It is refused only where the ways, all told, do not suffice or no class is free; if they merely do not lie side by
+///   side, other exclusive masks move. The fewest ways of a mask always stay for those who share, and so does a class.
+/// - A shared lease gets a class and the ways that nobody has, up to what it asked for; where there are none, it joins
+///   the class with the fewest runners per way. A class would like as many ways as its leases asked for together.
+/// - Where an exclusive lease needs their ways, sharers move together, and overlap when there is no other way. When ways
+///   become free they grow again.
+/// - Changes are to be written one after the other, in the order given. If they are, no exclusive way is in the mask of
+///   another class that is in use at any moment. The mask of a class without leases (other than 0) means nothing.
+/// - A clone is a backup: put it back when a write fails.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ledger {
+    domain: DomainId,
+    all: u32,
+    rules: Rules,
+    /// Class `i + 1` at `i`.
+    classes: Vec<Class>,
+    /// The mask of class 0.
+    root: u32,
+    leases: BTreeMap<LeaseId, Lease>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Free,
+    Exclusive(u32),
+    Shared { mask: u32, runners: u32, asked: u32 },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Lease {
+    class: ClosId,
+    asked: Ways,
+}
+
+impl Ledger {
+    /// A domain with no leases.
+    ///
+    /// # Panics
+    /// Where the geometry does not [validate](crate::cache::CacheGeometry::validate).
+    pub fn new(domain: &CacheDomain) -> Self {
+        let geometry = &domain.geometry;
+        geometry.validate().expect("geometries are validated where they are read");
+        let usable = geometry.usable().map_or(0, WayMask::bits);
+        let all = bits::ones(u32::from(geometry.ways.get()));
+        Self {
+            domain: domain.id,
+            all,
+            rules: Rules { usable, min: u32::from(geometry.min_ways.get()), contiguous: geometry.contiguous },
+            classes: vec![Class::Free; usize::from(geometry.classes)],
+            root: largest_legal(geometry.contiguous, all),
+            leases: BTreeMap::new(),
+        }
+    }
+
+    /// Gives a share of the cache; `lease` is a name not used before.
+    ///
+    /// # Errors
+    /// [`AllocateError::Exhausted`] and [`AllocateError::TooMany`], for exclusive asks only. Nothing has changed then.
+    pub fn acquire(&mut self, lease: LeaseId, ask: CacheAsk) -> Result<Acquired, AllocateError> {
+        let before = self.masks_now();
+        let mut writes = Writes::new(&before);
+        let class = match ask {
+            CacheAsk::Exclusive(ways) => self.acquire_exclusive(ways, &mut writes)?,
+            CacheAsk::Shared(ways) => self.acquire_shared(ways, &mut writes),
+        };
+        let moved = self.moved_since(&before);
+        self.leases.insert(lease, Lease { class, asked: ask.ways() });
+        let grant = Grant { lease, class, mask: mask(self.bits_of(class)), moved };
+        Ok(Acquired { grant, changes: writes.changes })
+    }
+
+    /// Takes a share back.
+    ///
+    /// # Errors
+    /// [`AllocateError::NoSuchLease`].
+    pub fn release(&mut self, lease: LeaseId) -> Result<Released, AllocateError> {
+        let Lease { class, asked } = self.leases.remove(&lease).ok_or(AllocateError::NoSuchLease(lease))?;
+        let before = self.masks_now();
+        let mut writes = Writes::new(&before);
+        if let Some(entry) = usize::from(class.0).checked_sub(1).map(|index| &mut self.classes[index]) {
+            *entry = match *entry {
+                Class::Shared { mask, runners, asked: all } if runners > 1 => {
+                    Class::Shared { mask, runners: runners - 1, asked: all - u32::from(asked.get()) }
+                }
+                _ => Class::Free,
+            };
+        }
+        self.settle(false, &mut writes);
+        Ok(Released { moved: self.moved_since(&before), changes: writes.changes })
+    }
+
+    /// What is held and free. `classes` counts those beside class 0.
+    pub fn usage(&self) -> Usage {
+        let shared = self.shared_bits();
+        let exclusive = self.exclusive_bits();
+        Usage {
+            leases: u32::try_from(self.leases.len()).unwrap_or(u32::MAX),
+            exclusive_ways: exclusive.count_ones() as u8,
+            shared_ways: shared.count_ones() as u8,
+            free_ways: (self.rules.usable & !exclusive & !shared).count_ones() as u8,
+            largest_exclusive: self.largest_exclusive() as u8,
+            classes: self.classes.iter().filter(|class| **class != Class::Free).count() as u16,
+        }
+    }
+
+    /// The masks of class 0 and of all classes that are in use, by class.
+    pub fn masks(&self) -> impl Iterator<Item = ClassChange> {
+        self.masks_now()
+            .into_iter()
+            .zip(0..)
+            .filter_map(|(bits, class)| Some(ClassChange { class: ClosId(class), mask: WayMask::new(bits)? }))
+    }
+
+    fn acquire_exclusive(&mut self, asked: Ways, writes: &mut Writes) -> Result<ClosId, AllocateError> {
+        let ways = u32::from(asked.get()).max(self.rules.min);
+        let most = self.most_exclusive();
+        if ways > most {
+            return Err(AllocateError::TooMany { domain: self.domain, asked, most: most as u8 });
+        }
+        let index = self.free_class().filter(|_| ways <= self.largest_exclusive());
+        let index = index.ok_or(AllocateError::Exhausted(self.domain))?;
+        let place = |ledger: &Self| exclusive::place(ledger.rules, ledger.room(), ledger.shared_bits(), ways);
+        let bits = place(self).unwrap_or_else(|| {
+            self.make_way(writes);
+            place(self).expect("all that is not exclusive lies side by side, and suffices")
+        });
+        self.classes[index] = Class::Exclusive(bits);
+        self.settle(true, writes);
+        writes.set(index + 1, bits);
+        Ok(class_at(index))
+    }
+
+    fn acquire_shared(&mut self, asked: Ways, writes: &mut Writes) -> ClosId {
+        let wish = u32::from(asked.get());
+        let class = if self.classes.is_empty() {
+            ClosId(0)
+        } else {
+            let free = self.rules.usable & !self.exclusive_bits() & !self.shared_bits();
+            let index = self.free_class().filter(|_| self.rules.largest_mask(free).is_some());
+            let index = index.unwrap_or_else(|| self.least_crowded());
+            self.classes[index] = match self.classes[index] {
+                Class::Shared { mask, runners, asked } => {
+                    Class::Shared { mask, runners: runners + 1, asked: asked + wish }
+                }
+                _ => Class::Shared { mask: 0, runners: 1, asked: wish },
+            };
+            class_at(index)
+        };
+        if class == ClosId(0) {
+            // In class 0, leases have to be kept from the shareable bits by it.
+            self.root = self.rules.usable;
+            writes.set(0, self.root);
+        } else {
+            self.settle(false, writes);
+        }
+        class
+    }
+
+    /// Makes one gap of all that is not exclusive. Those who share wait in a part of it that nobody crosses.
+    fn make_way(&mut self, writes: &mut Writes) {
+        let exclusives = self.classes.iter().enumerate().filter_map(|(index, class)| match class {
+            Class::Exclusive(bits) => Some((index, *bits)),
+            _ => None,
+        });
+        let compaction = exclusive::compact(self.rules, exclusives.collect());
+        let crossed = compaction.moves.iter().fold(0, |all, (_, bits)| all | bits);
+        let sharers =
+            self.classes.iter().enumerate().filter(|(_, class)| matches!(class, Class::Shared { .. }));
+        for class in sharers.map(|(index, _)| index + 1).chain([0]) {
+            if writes.written[class] & crossed != 0 {
+                let stay = self.rules.largest_mask(writes.written[class] & compaction.refuge);
+                writes.set(class, stay.unwrap_or(compaction.refuge));
+            }
+        }
+        for (index, bits) in compaction.moves {
+            self.classes[index] = Class::Exclusive(bits);
+            writes.set(index + 1, bits);
+        }
+    }
+
+    /// Divides what is not exclusive among those who share and class 0; masks that only shrink are written first.
+    fn settle(&mut self, evenly: bool, writes: &mut Writes) {
+        let room = self.room();
+        let mut sharers = self.sharers();
+        if !sharers.is_empty() {
+            sharers::lay_out(self.rules, room, &mut sharers, evenly);
+        }
+        for sharer in &sharers {
+            if let Class::Shared { mask, .. } = &mut self.classes[sharer.class] {
+                *mask = sharer.mask;
+            }
+        }
+        if !self.classes.is_empty() || self.leases.is_empty() {
+            self.root = largest_legal(self.rules.contiguous, self.all & !self.exclusive_bits());
+        }
+        let wanted = || sharers.iter().map(|s| (s.class + 1, s.mask)).chain([(0, self.root)]);
+        for shrinking in [true, false] {
+            for (class, bits) in wanted() {
+                if (bits & !writes.written[class] == 0) == shrinking {
+                    writes.set(class, bits);
+                }
+            }
+        }
+    }
+
+    fn sharers(&self) -> Vec<Sharer> {
+        let sharer = |(index, class): (usize, &Class)| match *class {
+            Class::Shared { mask, runners, asked } => {
+                Some(Sharer { class: index, runners, target: asked.max(self.rules.min), mask })
+            }
+            _ => None,
+        };
+        self.classes.iter().enumerate().filter_map(sharer).collect()
+    }
+
+    /// The class of sharers with the fewest runners per way; the lowest of several.
+    fn least_crowded(&self) -> usize {
+        let crowd = |&index: &usize| match self.classes[index] {
+            Class::Shared { mask, runners, .. } => Some((mask.count_ones(), runners)),
+            _ => None,
+        };
+        (0..self.classes.len())
+            .filter_map(|index| crowd(&index).map(|crowd| (crowd, index)))
+            .max_by(|(a, i), (b, j)| by_ways_per_runner(*a, *b).then(j.cmp(i)))
+            .map(|(_, index)| index)
+            .expect("without sharers a class and the ways that stay for them are free")
+    }
+
+    fn free_class(&self) -> Option<usize> {
+        self.classes.iter().position(|class| *class == Class::Free)
+    }
+
+    /// The most ways that could be exclusive if there were no lease; 0: none.
+    fn most_exclusive(&self) -> u32 {
+        let most = self.rules.usable.count_ones() - self.rules.min;
+        if self.classes.len() < 2 || most < self.rules.min { 0 } else { most }
+    }
+
+    /// The largest exclusive lease that could be had now; 0: none.
+    fn largest_exclusive(&self) -> u32 {
+        let exclusive = self.classes.iter().filter(|class| matches!(class, Class::Exclusive(_))).count();
+        let class_left = self.free_class().is_some() && exclusive + 1 < self.classes.len();
+        let left = self.most_exclusive().saturating_sub(self.exclusive_bits().count_ones());
+        if class_left && left >= self.rules.min { left } else { 0 }
+    }
+
+    fn room(&self) -> u32 {
+        self.rules.usable & !self.exclusive_bits()
+    }
+
+    fn exclusive_bits(&self) -> u32 {
+        self.classes.iter().fold(0, |all, class| match class {
+            Class::Exclusive(bits) => all | bits,
+            _ => all,
+        })
+    }
+
+    fn shared_bits(&self) -> u32 {
+        if self.classes.is_empty() && !self.leases.is_empty() {
+            return self.root;
+        }
+        self.classes.iter().fold(0, |all, class| match class {
+            Class::Shared { mask, .. } => all | mask,
+            _ => all,
+        })
+    }
+
+    fn bits_of(&self, class: ClosId) -> u32 {
+        match usize::from(class.0).checked_sub(1).map(|index| self.classes[index]) {
+            None => self.root,
+            Some(Class::Free) => 0,
+            Some(Class::Exclusive(bits) | Class::Shared { mask: bits, .. }) => bits,
+        }
+    }
+
+    /// The masks of all classes, class 0 first; 0 where a class is not in use.
+    fn masks_now(&self) -> Vec<u32> {
+        (0..=self.classes.len()).map(|class| self.bits_of(ClosId(class as u16))).collect()
+    }
+
+    /// The leases whose masks are not what they were.
+    fn moved_since(&self, before: &[u32]) -> Vec<Moved> {
+        let changed = |class: &ClosId| {
+            let was = before[usize::from(class.0)];
+            was != 0 && was != self.bits_of(*class)
+        };
+        if !(1..before.len()).any(|class| changed(&ClosId(class as u16))) {
+            return Vec::new();
+        }
+        let moved = |(lease, held): (&LeaseId, &Lease)| Moved {
+            lease: *lease,
+            class: held.class,
+            mask: mask(self.bits_of(held.class)),
+        };
+        self.leases.iter().filter(|(_, held)| changed(&held.class)).map(moved).collect()
+    }
+}
+
+/// What has been written so far, by class, and the list of it.
+struct Writes {
+    written: Vec<u32>,
+    changes: Vec<ClassChange>,
+}
+
+impl Writes {
+    fn new(before: &[u32]) -> Self {
+        Self { written: before.to_vec(), changes: Vec::new() }
+    }
+
+    fn set(&mut self, class: usize, bits: u32) {
+        if self.written[class] != bits {
+            self.written[class] = bits;
+            self.changes.push(ClassChange { class: ClosId(class as u16), mask: mask(bits) });
+        }
+    }
+}
+
+fn class_at(index: usize) -> ClosId {
+    ClosId(index as u16 + 1)
+}
+
+fn largest_legal(contiguous: bool, set: u32) -> u32 {
+    if contiguous { bits::longest_run(set) } else { set }
+}
+
+fn mask(bits: u32) -> WayMask {
+    WayMask::new(bits).expect("a class in use has at least one way")
+}

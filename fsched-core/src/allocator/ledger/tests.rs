@@ -1,0 +1,243 @@
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::super::conformance::{any_geometry, domains};
+use super::*;
+use crate::cache::{CacheGeometry, CpuId};
+
+/// The masks as hardware has them after the writes made so far.
+type Hardware = BTreeMap<ClosId, WayMask>;
+
+#[derive(Debug, Clone, Copy)]
+enum Event {
+    Acquire(CacheAsk),
+    Release(usize),
+}
+
+fn shared(ways: u8) -> CacheAsk {
+    CacheAsk::Shared(Ways::new(ways).unwrap())
+}
+
+fn exclusive(ways: u8) -> CacheAsk {
+    CacheAsk::Exclusive(Ways::new(ways).unwrap())
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        3 => (1u8..=6).prop_map(|ways| Event::Acquire(exclusive(ways))),
+        3 => (1u8..=12).prop_map(|ways| Event::Acquire(shared(ways))),
+        5 => any::<usize>().prop_map(Event::Release),
+    ]
+}
+
+fn ledger(ways: u8, min_ways: u8, classes: u16) -> Ledger {
+    let mut domain = domains(1, ways).remove(0);
+    domain.geometry.min_ways = Ways::new(min_ways).unwrap();
+    domain.geometry.classes = classes;
+    Ledger::new(&domain)
+}
+
+fn acquire(ledger: &mut Ledger, lease: u64, ask: CacheAsk) -> u32 {
+    ledger.acquire(LeaseId(lease), ask).unwrap().grant.mask.bits()
+}
+
+fn mask_of(ledger: &Ledger, lease: u64) -> u32 {
+    ledger.bits_of(ledger.leases[&LeaseId(lease)].class)
+}
+
+impl Ledger {
+    fn is_exclusive(&self, class: ClosId) -> bool {
+        usize::from(class.0).checked_sub(1).is_some_and(|i| matches!(self.classes[i], Class::Exclusive(_)))
+    }
+
+    /// Whether a class is in use, class 0 always being so.
+    fn in_use(&self, class: ClosId) -> bool {
+        class == ClosId(0) || self.bits_of(class) != 0
+    }
+}
+
+/// Writes `changes` one by one; after each, exclusive ways have to be in one mask only.
+///
+/// A class that `after` brings into use counts from its first write on, one that went out of use not at all.
+fn replay(
+    geometry: &CacheGeometry,
+    hardware: &mut Hardware,
+    before: &Ledger,
+    after: &Ledger,
+    changes: &[ClassChange],
+) -> Result<(), TestCaseError> {
+    hardware.retain(|class, _| before.in_use(*class) && after.in_use(*class));
+    for change in changes {
+        let was = hardware.insert(change.class, change.mask);
+        prop_assert_ne!(was, Some(change.mask), "a write for nothing");
+        prop_assert!(change.mask.is_contiguous() || !geometry.contiguous, "{:?} has gaps", change);
+        prop_assert!(change.mask.ways() >= geometry.min_ways, "{change:?} has too few ways");
+        for (class, mask) in hardware.iter().filter(|(class, _)| after.is_exclusive(**class)) {
+            for (other, others) in hardware.iter().filter(|(other, _)| *other != class) {
+                prop_assert!(!mask.overlaps(*others), "{class} has {mask}, {other} has {others}");
+            }
+        }
+    }
+    let written: Vec<_> = hardware.iter().map(|(&class, &mask)| ClassChange { class, mask }).collect();
+    prop_assert_eq!(written, after.masks().collect::<Vec<_>>());
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1024))]
+
+    #[test]
+    fn exclusive_ways_are_exclusive_at_every_moment(
+        geometry in any_geometry(),
+        life in vec(any_event(), 0..60),
+    ) {
+        let domain = CacheDomain { id: DomainId(3), cpus: vec![CpuId(0)], geometry };
+        let mut ledger = Ledger::new(&domain);
+        let new = ledger.clone();
+        let mut hardware: Hardware = ledger.masks().map(|c| (c.class, c.mask)).collect();
+        for (lease, event) in life.into_iter().enumerate() {
+            let before = ledger.clone();
+            let changes = match event {
+                Event::Acquire(ask) => match ledger.acquire(LeaseId(lease as u64), ask) {
+                    Ok(acquired) => acquired.changes,
+                    Err(_) => {
+                        prop_assert_eq!(&ledger, &before, "a refusal changed something");
+                        continue;
+                    }
+                },
+                Event::Release(which) => {
+                    let Some(lease) = ledger.leases.keys().nth(which % ledger.leases.len().max(1)).copied() else {
+                        continue;
+                    };
+                    ledger.release(lease).unwrap().changes
+                }
+            };
+            replay(&geometry, &mut hardware, &before, &ledger, &changes)?;
+        }
+        while let Some(lease) = ledger.leases.keys().next().copied() {
+            let before = ledger.clone();
+            let changes = ledger.release(lease).unwrap().changes;
+            replay(&geometry, &mut hardware, &before, &ledger, &changes)?;
+        }
+        prop_assert_eq!(ledger, new);
+    }
+
+    #[test]
+    fn an_exclusive_ask_succeeds_where_the_sums_fit(
+        geometry in any_geometry(),
+        life in vec(any_event(), 0..60),
+        asked in 1u8..=32,
+    ) {
+        let domain = CacheDomain { id: DomainId(0), cpus: Vec::new(), geometry };
+        let mut ledger = Ledger::new(&domain);
+        for (lease, event) in life.into_iter().enumerate() {
+            match event {
+                Event::Acquire(ask) => { let _ = ledger.acquire(LeaseId(lease as u64), ask); }
+                Event::Release(which) => {
+                    let count = ledger.leases.len().max(1);
+                    if let Some(lease) = ledger.leases.keys().nth(which % count).copied() {
+                        ledger.release(lease).unwrap();
+                    }
+                }
+            }
+        }
+        let (min, usable) = (geometry.min_ways.get(), geometry.usable_ways().get());
+        let exclusives = ledger.classes.iter().filter(|c| matches!(c, Class::Exclusive(_))).count();
+        let class = ledger.classes.contains(&Class::Free) && exclusives + 1 < ledger.classes.len();
+        let fits = ledger.usage().exclusive_ways + asked.max(min) <= usable - min;
+        let answer = ledger.acquire(LeaseId(1000), exclusive(asked));
+        prop_assert_eq!(answer.is_ok(), class && fits);
+        if let Ok(acquired) = answer {
+            prop_assert_eq!(acquired.grant.mask.ways().get(), asked.max(min));
+        }
+    }
+}
+
+#[test]
+fn shared_leases_get_what_is_free_and_then_join() {
+    let mut ledger = ledger(8, 1, 4);
+    assert_eq!(acquire(&mut ledger, 0, shared(4)), 0xf0);
+    assert_eq!(acquire(&mut ledger, 1, shared(6)), 0x0f, "fewer than asked for: no more are free");
+    assert_eq!(ledger.usage().free_ways, 0);
+    let joined = ledger.acquire(LeaseId(2), shared(1)).unwrap();
+    assert_eq!(joined.grant.class, ClosId(1), "equally crowded: the lowest class");
+    assert!(joined.changes.is_empty() && joined.grant.moved.is_empty());
+    assert_eq!(ledger.acquire(LeaseId(3), shared(1)).unwrap().grant.class, ClosId(2));
+}
+
+#[test]
+fn sharers_are_squeezed_and_grow_back() {
+    let mut ledger = ledger(8, 1, 4);
+    acquire(&mut ledger, 0, shared(8));
+    let taken = ledger.acquire(LeaseId(1), exclusive(6)).unwrap();
+    assert_eq!(taken.grant.mask.bits(), 0x3f);
+    let moved = Moved { lease: LeaseId(0), class: ClosId(1), mask: mask(0xc0) };
+    assert_eq!(taken.grant.moved, [moved]);
+    let classes: Vec<u16> = taken.changes.iter().map(|change| change.class.0).collect();
+    assert_eq!(classes, [1, 0, 2], "who shrinks is written before who grows");
+    let back = ledger.release(LeaseId(1)).unwrap();
+    assert_eq!(back.moved, [Moved { mask: mask(0xff), ..moved }]);
+}
+
+#[test]
+fn class_0_gives_up_what_is_exclusive() {
+    let mut ledger = ledger(8, 1, 4);
+    let root = |ledger: &Ledger| ledger.masks().find(|c| c.class == ClosId(0)).unwrap().mask.bits();
+    assert_eq!(root(&ledger), 0xff);
+    acquire(&mut ledger, 0, exclusive(3));
+    assert_eq!(root(&ledger), 0xf8);
+    ledger.release(LeaseId(0)).unwrap();
+    assert_eq!(root(&ledger), 0xff);
+}
+
+#[test]
+fn exclusive_masks_move_when_room_lies_in_pieces() {
+    let mut ledger = ledger(9, 2, 5);
+    acquire(&mut ledger, 0, exclusive(3));
+    acquire(&mut ledger, 1, exclusive(2));
+    ledger.release(LeaseId(0)).unwrap();
+    acquire(&mut ledger, 2, exclusive(2));
+    assert_eq!((mask_of(&ledger, 2), mask_of(&ledger, 1)), (0x003, 0x018));
+    acquire(&mut ledger, 3, shared(4));
+    assert_eq!(mask_of(&ledger, 3), 0x1e0);
+    // Five ways are left, one of them alone: three more would leave one and one to those who share.
+    let acquired = ledger.acquire(LeaseId(4), exclusive(3)).unwrap();
+    assert_eq!(acquired.grant.mask.bits(), 0x070);
+    let moved: Vec<_> = acquired.grant.moved.iter().map(|m| (m.lease.0, m.mask.bits())).collect();
+    assert_eq!(moved, [(1, 0x00c), (3, 0x180)]);
+}
+
+#[test]
+fn ways_without_neighbours_serve_where_masks_may_have_gaps() {
+    let mut domain = domains(1, 8).remove(0);
+    domain.geometry.contiguous = false;
+    domain.geometry.shareable = 0b0010_0100;
+    let mut ledger = Ledger::new(&domain);
+    assert_eq!(acquire(&mut ledger, 0, exclusive(3)), 0b0000_1011);
+    assert_eq!(acquire(&mut ledger, 1, shared(6)), 0b1101_0000);
+}
+
+#[test]
+fn the_last_ways_and_the_last_class_stay_for_sharers() {
+    let mut narrow = ledger(8, 2, 9);
+    assert!(matches!(narrow.acquire(LeaseId(0), exclusive(7)), Err(AllocateError::TooMany { most: 6, .. })));
+    acquire(&mut narrow, 0, exclusive(6));
+    assert!(matches!(narrow.acquire(LeaseId(1), exclusive(1)), Err(AllocateError::Exhausted(_))));
+    assert_eq!(acquire(&mut narrow, 1, shared(8)), 0xc0);
+
+    let mut few = ledger(8, 1, 2);
+    acquire(&mut few, 0, exclusive(1));
+    assert!(matches!(few.acquire(LeaseId(1), exclusive(1)), Err(AllocateError::Exhausted(_))));
+    assert_eq!(acquire(&mut few, 1, shared(8)), 0xfe);
+}
+
+#[test]
+fn without_classes_all_share_class_0() {
+    let mut ledger = ledger(8, 1, 0);
+    assert!(matches!(ledger.acquire(LeaseId(0), exclusive(1)), Err(AllocateError::TooMany { most: 0, .. })));
+    for lease in 0..3 {
+        let grant = ledger.acquire(LeaseId(lease), shared(2)).unwrap().grant;
+        assert_eq!((grant.class, grant.mask.bits()), (ClosId(0), 0xff));
+    }
+    assert_eq!(ledger.usage().shared_ways, 8);
+}

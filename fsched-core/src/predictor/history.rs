@@ -1,0 +1,308 @@
+//! What was seen of one function, in bounded space: the newest runs at each input size and cache.
+
+use std::collections::BTreeMap;
+
+use crate::cache::Bytes;
+use crate::function::InputSize;
+use crate::sample::Sample;
+
+/// The most input sizes kept of one function; beyond, the size not seen for longest goes, one that was
+/// never benchmarked first.
+pub(super) const MAX_SIZES: usize = 64;
+
+/// The most cache sizes kept of one input size; beyond, the one not seen for longest goes.
+pub(super) const MAX_CACHES: usize = 24;
+
+/// How much of a run one segment has to be for the whole run to count as a run at that segment's cache.
+///
+/// A run whose segments are more evenly mixed says little about any one cache, and is left out. At 90 %,
+/// a function that is twice as slow in the other segments is taken for 5 % slower than it is.
+const DOMINANT: f64 = 0.9;
+
+/// How many runs that were not alone weigh as much as one that was.
+const WEIGHT_OF_ALONE: f64 = 3.0;
+
+/// The spread assumed of a function's times before it is seen, as a standard deviation of their logarithm,
+/// and how many runs that assumption is worth.
+const ASSUMED_SPREAD: f64 = 0.05;
+const ASSUMED_RUNS: f64 = 2.0;
+
+/// Seconds that anything may take: keeps absurd samples inside what a curve can hold.
+pub(super) fn sane_seconds(seconds: f64) -> f64 {
+    if seconds.is_finite() { seconds.clamp(1e-9, 1e12) } else { 1e12 }
+}
+
+/// What was seen of one function.
+#[derive(Debug, Clone, Default)]
+pub(super) struct History {
+    sizes: BTreeMap<InputSize, AtSize>,
+    samples: u64,
+    largest_cache: Bytes,
+}
+
+/// What was seen at one input size.
+#[derive(Debug, Clone, Default)]
+pub(super) struct AtSize {
+    /// By rising cache.
+    caches: Vec<AtCache>,
+    /// Runs where no mask was enforced.
+    whole: Runs,
+    last_seen: u64,
+    benchmarked: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct AtCache {
+    cache: Bytes,
+    last_seen: u64,
+    runs: Runs,
+}
+
+/// The newest runs at one input size and cache: what drifts is forgotten run by run.
+#[derive(Debug, Clone, Copy, Default)]
+struct Runs {
+    seconds: [f32; Self::KEPT],
+    /// Bit by bit: whether that run was alone.
+    alone: u8,
+    next: u8,
+    len: u8,
+}
+
+/// What some runs amount to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Summary {
+    /// Their median, weighted by how undisturbed they were; seconds.
+    pub(super) seconds: f64,
+    /// Standard deviation of the logarithm of one run's time.
+    pub(super) spread: f64,
+    /// How many there are.
+    pub(super) runs: f64,
+}
+
+impl History {
+    /// Learns from a run; what cannot be attributed to a cache is left out.
+    pub(super) fn observe(&mut self, sample: &Sample) {
+        self.samples += 1;
+        let largest = sample.segments.iter().map(|s| s.cache).max().unwrap_or_default();
+        self.largest_cache = self.largest_cache.max(largest);
+        let seconds = sane_seconds(sample.duration().as_secs_f64());
+        let cache = match (sample.enforced, dominant_cache(sample)) {
+            (true, Some(cache)) => Some(cache),
+            (false, _) if !sample.segments.is_empty() => None,
+            _ => return,
+        };
+        let size = self.sizes.entry(sample.input_size).or_default();
+        size.last_seen = self.samples;
+        size.benchmarked |= sample.benchmark;
+        match cache {
+            Some(cache) => size.runs_at(cache, self.samples).push(seconds, sample.benchmark),
+            None => size.whole.push(seconds, sample.benchmark),
+        }
+        if self.sizes.len() > MAX_SIZES {
+            self.drop_a_size(sample.input_size);
+        }
+    }
+
+    fn drop_a_size(&mut self, kept: InputSize) {
+        let others = self.sizes.iter().filter(|(size, _)| **size != kept);
+        let oldest = others.min_by_key(|(_, at)| (at.benchmarked, at.last_seen)).map(|(size, _)| *size);
+        if let Some(oldest) = oldest {
+            self.sizes.remove(&oldest);
+        }
+    }
+
+    /// What was seen at an input size.
+    pub(super) fn size(&self, input_size: InputSize) -> Option<&AtSize> {
+        self.sizes.get(&input_size)
+    }
+
+    /// All input sizes kept, rising.
+    pub(super) fn sizes(&self) -> impl DoubleEndedIterator<Item = (InputSize, &AtSize)> {
+        self.sizes.iter().map(|(size, at)| (*size, at))
+    }
+
+    /// What counts as the whole cache for runs without an enforced mask: the most that was ever asked for.
+    pub(super) fn whole_cache(&self) -> Bytes {
+        self.largest_cache.max(Bytes(1))
+    }
+}
+
+impl AtSize {
+    /// Times under enforced masks, by rising cache.
+    pub(super) fn measured(&self) -> impl ExactSizeIterator<Item = (Bytes, Summary)> {
+        self.caches.iter().map(|at| (at.cache, at.runs.summary()))
+    }
+
+    /// Time with the whole cache, where masks were not enforced.
+    pub(super) fn whole(&self) -> Option<Summary> {
+        (self.whole.len > 0).then(|| self.whole.summary())
+    }
+
+    fn runs_at(&mut self, cache: Bytes, now: u64) -> &mut Runs {
+        let at = match self.caches.binary_search_by_key(&cache, |at| at.cache) {
+            Ok(at) => at,
+            Err(_) => {
+                if self.caches.len() == MAX_CACHES {
+                    self.drop_a_cache();
+                }
+                let at = self.caches.partition_point(|at| at.cache < cache);
+                self.caches.insert(at, AtCache { cache, last_seen: now, runs: Runs::default() });
+                at
+            }
+        };
+        self.caches[at].last_seen = now;
+        &mut self.caches[at].runs
+    }
+
+    fn drop_a_cache(&mut self) {
+        let oldest = self.caches.iter().enumerate().min_by_key(|(_, at)| at.last_seen).map(|(i, _)| i);
+        if let Some(oldest) = oldest {
+            self.caches.remove(oldest);
+        }
+    }
+}
+
+impl Runs {
+    const KEPT: usize = 8;
+
+    fn push(&mut self, seconds: f64, alone: bool) {
+        let slot = usize::from(self.next);
+        self.seconds[slot] = seconds as f32;
+        self.alone = self.alone & !(1 << slot) | u8::from(alone) << slot;
+        self.next = ((slot + 1) % Self::KEPT) as u8;
+        self.len = (self.len + 1).min(Self::KEPT as u8);
+    }
+
+    /// Of at least one run.
+    fn summary(&self) -> Summary {
+        let len = usize::from(self.len);
+        let mut runs = [(0.0, 0.0); Self::KEPT];
+        for (i, run) in runs[..len].iter_mut().enumerate() {
+            let alone = self.alone & (1 << i) != 0;
+            *run = (f64::from(self.seconds[i]), if alone { WEIGHT_OF_ALONE } else { 1.0 });
+        }
+        let seconds = weighted_median(&mut runs[..len]);
+        for (value, weight) in &mut runs[..len] {
+            (*value, *weight) = ((*value / seconds).ln().abs(), 1.0);
+        }
+        // A normal distribution's standard deviation is 1.4826 median absolute deviations.
+        let seen = 1.4826 * weighted_median(&mut runs[..len]);
+        let count = len as f64;
+        let variance = ASSUMED_RUNS.mul_add(ASSUMED_SPREAD.powi(2), count * seen * seen);
+        Summary { seconds, spread: (variance / (ASSUMED_RUNS + count)).sqrt(), runs: count }
+    }
+}
+
+/// The cache that a run can be attributed to.
+fn dominant_cache(sample: &Sample) -> Option<Bytes> {
+    let whole = sample.duration().as_secs_f64();
+    let longest = sample.segments.iter().max_by_key(|s| s.duration)?;
+    let together: f64 =
+        sample.segments.iter().filter(|s| s.cache == longest.cache).map(|s| s.duration.as_secs_f64()).sum();
+    (together >= DOMINANT * whole).then_some(longest.cache)
+}
+
+/// The value at half of the weight; halfway between two where the half falls between them.
+fn weighted_median(values: &mut [(f64, f64)]) -> f64 {
+    values.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+    let half = values.iter().map(|v| v.1).sum::<f64>() / 2.0;
+    let mut below = 0.0;
+    for (i, (value, weight)) in values.iter().enumerate() {
+        below += weight;
+        if below > half {
+            return *value;
+        }
+        if below == half {
+            return values.get(i + 1).map_or(*value, |next| value.midpoint(next.0));
+        }
+    }
+    f64::NAN
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::predictor::tests::{benchmark, run};
+
+    fn median(runs: &[(f64, bool)]) -> f64 {
+        let mut kept = Runs::default();
+        runs.iter().for_each(|&(seconds, alone)| kept.push(seconds, alone));
+        kept.summary().seconds
+    }
+
+    #[test]
+    fn one_outlier_does_not_move_the_median() {
+        assert_eq!(median(&[(1.0, true), (1.0, true), (100.0, true)]), 1.0);
+        assert_eq!(median(&[(1.0, false), (3.0, false)]), 2.0);
+    }
+
+    #[test]
+    fn runs_alone_outweigh_others() {
+        assert_eq!(median(&[(1.0, true), (9.0, false), (9.0, false)]), 1.0);
+        assert_eq!(median(&[(1.0, false), (9.0, false), (9.0, false)]), 9.0);
+    }
+
+    #[test]
+    fn the_newest_runs_win() {
+        let mut runs = vec![(1.0, true); 3];
+        runs.extend([(4.0, false); Runs::KEPT]);
+        assert_eq!(median(&runs), 4.0);
+    }
+
+    #[test]
+    fn spread_widens_what_is_known_of_repeats() {
+        let mut quiet = Runs::default();
+        let mut noisy = Runs::default();
+        for i in 0..8 {
+            quiet.push(1.0, true);
+            noisy.push(if i % 2 == 0 { 1.0 } else { 1.5 }, true);
+        }
+        assert!(quiet.summary().spread < 0.05);
+        assert!(noisy.summary().spread > 0.15);
+    }
+
+    #[test]
+    fn a_run_counts_only_where_one_cache_dominates() {
+        let mut split = run(1, 8, 4, 0.95);
+        split.segments.push(crate::sample::Segment {
+            cache: Bytes::mib(2),
+            duration: std::time::Duration::from_millis(50),
+        });
+        let mut history = History::default();
+        history.observe(&split);
+        let seen: Vec<_> = history.size(InputSize(8)).unwrap().measured().collect();
+        assert_eq!(seen.len(), 1);
+        assert_eq!(seen[0].0, Bytes::mib(4));
+        assert!((seen[0].1.seconds - 1.0).abs() < 1e-6);
+
+        split.segments[1].duration = std::time::Duration::from_millis(500);
+        let mut history = History::default();
+        history.observe(&split);
+        assert!(history.size(InputSize(8)).is_none());
+    }
+
+    #[test]
+    fn what_is_kept_of_one_size_stays_below_two_kib() {
+        let bytes = size_of::<AtSize>() + MAX_CACHES * size_of::<AtCache>();
+        assert!(bytes <= 2048, "{bytes}");
+        let mut history = History::default();
+        for ways in 1..=100 {
+            history.observe(&run(1, 8, ways, 1.0));
+        }
+        let caches: Vec<_> = history.size(InputSize(8)).unwrap().measured().map(|(cache, _)| cache).collect();
+        assert_eq!(caches, (77..=100).map(Bytes::mib).collect::<Vec<_>>(), "the newest are kept");
+    }
+
+    #[test]
+    fn sizes_that_were_benchmarked_are_kept_longest() {
+        let mut history = History::default();
+        history.observe(&benchmark(1, 1_000_000, 1, 1.0));
+        for size in 0..200 {
+            history.observe(&run(1, size, 1, 1.0));
+        }
+        assert_eq!(history.sizes().count(), MAX_SIZES);
+        assert!(history.size(InputSize(1_000_000)).is_some());
+        assert!(history.size(InputSize(199)).is_some());
+        assert!(history.size(InputSize(0)).is_none());
+    }
+}

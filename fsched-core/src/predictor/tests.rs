@@ -1,0 +1,69 @@
+//! What the tests of several predictors share, and tests of choosing one.
+
+use std::time::Duration;
+
+use super::*;
+use crate::cache::Bytes;
+use crate::id::WorkerId;
+use crate::sample::Segment;
+
+pub(crate) fn run(function: u64, size: u64, mib: u64, seconds: f64) -> Sample {
+    Sample {
+        function: FunctionId(function),
+        input_size: InputSize(size),
+        segments: vec![Segment { cache: Bytes::mib(mib), duration: Duration::from_secs_f64(seconds) }],
+        worker: WorkerId(1),
+        enforced: true,
+        co_runners: 0,
+        benchmark: false,
+    }
+}
+
+pub(crate) fn benchmark(function: u64, size: u64, mib: u64, seconds: f64) -> Sample {
+    Sample { benchmark: true, ..run(function, size, mib, seconds) }
+}
+
+pub(crate) fn unenforced(function: u64, size: u64, mib: u64, seconds: f64) -> Sample {
+    Sample { enforced: false, ..run(function, size, mib, seconds) }
+}
+
+/// Ways of 1 MiB.
+pub(crate) fn geometry(ways: u8) -> CacheGeometry {
+    CacheGeometry {
+        size: Bytes::mib(u64::from(ways)),
+        ways: Ways::clamped(ways),
+        min_ways: Ways::ONE,
+        contiguous: true,
+        shareable: 0,
+        classes: 15,
+    }
+}
+
+#[test]
+fn every_predictor_keeps_the_contract() {
+    conformance::check(FixedPredictor::default);
+    conformance::check(InterpolatingPredictor::default);
+    conformance::check(AsymptoticPredictor::default);
+    conformance::check(|| PredictorConfig::default().build());
+    let unusual = AsymptoticConfig { way_size: Bytes(0) };
+    conformance::check(move || AsymptoticPredictor::new(unusual.clone()));
+}
+
+#[test]
+fn a_predictor_is_chosen_by_its_kind() {
+    let read = |json: &str| serde_json::from_str::<PredictorConfig>(json);
+    assert_eq!(read(r#"{"kind":"interpolating"}"#).unwrap(), PredictorConfig::default());
+    let asymptotic = read(r#"{"kind":"asymptotic","way_size":524288}"#).unwrap();
+    assert_eq!(asymptotic, PredictorConfig::Asymptotic(AsymptoticConfig { way_size: Bytes::kib(512) }));
+    assert_eq!(
+        read(r#"{"kind":"asymptotic"}"#).unwrap(),
+        PredictorConfig::Asymptotic(AsymptoticConfig::default())
+    );
+    for wrong in
+        [r#"{"kind":"other"}"#, r#"{"kind":"interpolating","x":1}"#, r#"{"kind":"asymptotic","x":1}"#, "{}"]
+    {
+        assert!(read(wrong).is_err(), "{wrong}");
+    }
+    let text = serde_json::to_string(&asymptotic).unwrap();
+    assert_eq!(read(&text).unwrap(), asymptotic);
+}

@@ -1,0 +1,274 @@
+//! From facts to a snapshot.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::record::{InvocationRecord, Record, Snapshot, WorkerRecord};
+use crate::function::Function;
+use crate::id::{FunctionId, InvocationId, WorkerId};
+use crate::sample::Sample;
+
+impl Snapshot {
+    /// Takes in one more fact.
+    ///
+    /// This is what facts mean, in the plainest words; it looks at every sample, so a store that takes in one
+    /// fact after the other keeps a [`Fold`] instead. Facts that make no sense change nothing: the end of an
+    /// invocation that is not there or has ended, a sample of a function that is not there, a second removal.
+    pub fn apply(&mut self, record: Record) {
+        match record {
+            Record::FunctionPut(function) => {
+                self.next_function = self.next_function.max(function.id.0.saturating_add(1));
+                self.functions.insert(function.id, function);
+            }
+            Record::FunctionRemoved(id) => {
+                self.functions.remove(&id);
+                self.samples.retain(|sample| sample.function != id);
+            }
+            Record::WorkerPut(worker) => {
+                self.next_worker = self.next_worker.max(worker.id.0.saturating_add(1));
+                self.workers.insert(worker.id, worker);
+            }
+            Record::WorkerRemoved(id) => {
+                self.workers.remove(&id);
+            }
+            Record::Sampled(sample) => {
+                let function = sample.function;
+                if !self.functions.contains_key(&function) {
+                    return;
+                }
+                self.samples.push(sample);
+                let is_same = |other: &Sample| other.function == function;
+                if self.samples.iter().filter(|s| is_same(s)).count() > Self::SAMPLES_PER_FUNCTION
+                    && let Some(oldest) = self.samples.iter().position(is_same)
+                {
+                    self.samples.remove(oldest);
+                }
+            }
+            Record::Accepted(invocation) => {
+                self.next_invocation = self.next_invocation.max(invocation.id.0.saturating_add(1));
+                self.invocations.insert(invocation.id, invocation);
+                self.forget_old_invocations();
+            }
+            Record::Ended { id, end, at } => {
+                if let Some(invocation) = self.invocations.get_mut(&id) {
+                    invocation.end.get_or_insert((end, at));
+                    self.forget_old_invocations();
+                }
+            }
+        }
+    }
+
+    fn forget_old_invocations(&mut self) {
+        let ended = || self.invocations.values().filter(|invocation| invocation.end.is_some());
+        if ended().count() > Self::INVOCATIONS
+            && let Some(oldest) = ended().next().map(|invocation| invocation.id)
+        {
+            self.invocations.remove(&oldest);
+        }
+    }
+}
+
+/// Takes in fact after fact, each in logarithmic time, and shows what they add up to: what
+/// [`Snapshot::apply`] would make of them one by one.
+#[derive(Debug, Clone, Default)]
+pub struct Fold {
+    functions: BTreeMap<FunctionId, Function>,
+    workers: BTreeMap<WorkerId, WorkerRecord>,
+    /// Each with its place in the order of all samples.
+    samples: BTreeMap<FunctionId, VecDeque<(u64, Sample)>>,
+    invocations: BTreeMap<InvocationId, InvocationRecord>,
+    ended: BTreeSet<InvocationId>,
+    next_sample: u64,
+    next_function: u64,
+    next_worker: u64,
+    next_invocation: u64,
+}
+
+impl Fold {
+    /// Takes in one more fact.
+    pub fn apply(&mut self, record: Record) {
+        match record {
+            Record::FunctionPut(function) => {
+                self.next_function = self.next_function.max(function.id.0.saturating_add(1));
+                self.functions.insert(function.id, function);
+            }
+            Record::FunctionRemoved(id) => {
+                self.functions.remove(&id);
+                self.samples.remove(&id);
+            }
+            Record::WorkerPut(worker) => {
+                self.next_worker = self.next_worker.max(worker.id.0.saturating_add(1));
+                self.workers.insert(worker.id, worker);
+            }
+            Record::WorkerRemoved(id) => {
+                self.workers.remove(&id);
+            }
+            Record::Sampled(sample) => self.sampled(sample),
+            Record::Accepted(invocation) => {
+                let id = invocation.id;
+                self.next_invocation = self.next_invocation.max(id.0.saturating_add(1));
+                self.ended.remove(&id);
+                if invocation.end.is_some() {
+                    self.ended.insert(id);
+                }
+                self.invocations.insert(id, invocation);
+                self.forget_old_invocations();
+            }
+            Record::Ended { id, end, at } => {
+                if let Some(invocation) = self.invocations.get_mut(&id) {
+                    invocation.end.get_or_insert((end, at));
+                    self.ended.insert(id);
+                    self.forget_old_invocations();
+                }
+            }
+        }
+    }
+
+    /// What the facts so far add up to.
+    pub fn snapshot(&self) -> Snapshot {
+        let mut samples: Vec<_> = self.samples.values().flatten().collect();
+        samples.sort_unstable_by_key(|(place, _)| *place);
+        Snapshot {
+            functions: self.functions.clone(),
+            workers: self.workers.clone(),
+            samples: samples.into_iter().map(|(_, sample)| sample.clone()).collect(),
+            invocations: self.invocations.clone(),
+            next_function: self.next_function,
+            next_worker: self.next_worker,
+            next_invocation: self.next_invocation,
+        }
+    }
+
+    fn sampled(&mut self, sample: Sample) {
+        if !self.functions.contains_key(&sample.function) {
+            return;
+        }
+        let kept = self.samples.entry(sample.function).or_default();
+        kept.push_back((self.next_sample, sample));
+        self.next_sample += 1;
+        if kept.len() > Snapshot::SAMPLES_PER_FUNCTION {
+            kept.pop_front();
+        }
+    }
+
+    fn forget_old_invocations(&mut self) {
+        if self.ended.len() > Snapshot::INVOCATIONS
+            && let Some(oldest) = self.ended.pop_first()
+        {
+            self.invocations.remove(&oldest);
+        }
+    }
+}
+
+impl From<Snapshot> for Fold {
+    fn from(snapshot: Snapshot) -> Self {
+        let ended = snapshot.invocations.values().filter(|i| i.end.is_some()).map(|i| i.id).collect();
+        let mut fold = Self {
+            functions: snapshot.functions,
+            workers: snapshot.workers,
+            invocations: snapshot.invocations,
+            ended,
+            next_function: snapshot.next_function,
+            next_worker: snapshot.next_worker,
+            next_invocation: snapshot.next_invocation,
+            ..Self::default()
+        };
+        snapshot.samples.into_iter().for_each(|sample| fold.sampled(sample));
+        fold
+    }
+}
+
+impl Extend<Record> for Fold {
+    fn extend<I: IntoIterator<Item = Record>>(&mut self, records: I) {
+        records.into_iter().for_each(|record| self.apply(record));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::conformance::{accepted, ended, function, records, sample};
+    use super::*;
+
+    fn fold(records: impl IntoIterator<Item = Record>) -> Snapshot {
+        let mut fold = Fold::default();
+        fold.extend(records);
+        fold.snapshot()
+    }
+
+    #[test]
+    fn the_newest_samples_of_a_function_stay() {
+        let limit = Snapshot::SAMPLES_PER_FUNCTION as u64;
+        let sizes = |snapshot: Snapshot| -> Vec<u64> {
+            snapshot.samples.iter().filter(|s| s.function.0 == 1).map(|s| s.input_size.0).collect()
+        };
+        let facts: Vec<_> = [function(1), function(2), sample(2, 7)]
+            .into_iter()
+            .chain((0..limit + 3).map(|n| sample(1, n)))
+            .collect();
+        let mut plain = Snapshot::default();
+        facts.iter().cloned().for_each(|fact| plain.apply(fact));
+        assert_eq!(plain, fold(facts));
+        assert_eq!(plain.samples.len() as u64, limit + 1, "the other function keeps its own");
+        assert_eq!(sizes(plain), (3..limit + 3).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_newest_ended_invocations_stay_and_all_that_have_not_ended() {
+        let limit = Snapshot::INVOCATIONS as u64;
+        let facts = [accepted(0), accepted(1), accepted(2)]
+            .into_iter()
+            .chain((3..limit + 3).flat_map(|n| [accepted(n), ended(n)]))
+            .chain([ended(1), accepted(limit + 3), ended(limit + 3)]);
+        let snapshot = fold(facts);
+        assert_eq!(snapshot.invocations.len() as u64, limit + 2);
+        let ids: Vec<_> = snapshot.invocations.keys().take(3).map(|id| id.0).collect();
+        assert_eq!(ids, [0, 2, 4], "1 and 3 have ended and are the oldest");
+        assert_eq!(snapshot.next_invocation, limit + 4);
+    }
+
+    #[test]
+    fn facts_that_make_no_sense_change_nothing() {
+        let mut snapshot = Snapshot::default();
+        let removals = [Record::FunctionRemoved(FunctionId(1)), Record::WorkerRemoved(WorkerId(1))];
+        for fact in [ended(1), sample(1, 1)].into_iter().chain(removals.clone()).chain(removals) {
+            snapshot.apply(fact);
+        }
+        assert_eq!(snapshot, Snapshot::default());
+    }
+
+    #[test]
+    fn the_greatest_id_does_not_overflow() {
+        assert_eq!(fold([function(u64::MAX), accepted(u64::MAX)]).next_function, u64::MAX);
+    }
+
+    proptest! {
+        #[test]
+        fn folding_is_applying_one_by_one(facts in records(0..60), more in records(0..60)) {
+            let mut plain = Snapshot::default();
+            facts.iter().cloned().for_each(|fact| plain.apply(fact));
+            prop_assert_eq!(&plain, &fold(facts));
+
+            let mut resumed = Fold::from(plain.clone());
+            prop_assert_eq!(&plain, &resumed.snapshot());
+            resumed.extend(more.iter().cloned());
+            more.into_iter().for_each(|fact| plain.apply(fact));
+            prop_assert_eq!(plain, resumed.snapshot());
+        }
+
+        #[test]
+        fn counters_never_go_back(facts in records(0..60)) {
+            let mut fold = Fold::default();
+            let mut before = (0, 0, 0);
+            for fact in facts {
+                fold.apply(fact);
+                let s = fold.snapshot();
+                let now = (s.next_function, s.next_worker, s.next_invocation);
+                prop_assert!(before.0 <= now.0 && before.1 <= now.1 && before.2 <= now.2);
+                prop_assert!(s.functions.keys().all(|id| id.0 < now.0));
+                prop_assert!(s.samples.iter().all(|sample| s.functions.contains_key(&sample.function)));
+                before = now;
+            }
+        }
+    }
+}

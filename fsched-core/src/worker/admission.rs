@@ -1,0 +1,153 @@
+//! What an order has to pass, and what is launched for it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::running::Running;
+use super::{Effect, Worker, WorkerConfig};
+use crate::allocator::{AllocateError, CacheAllocator};
+use crate::cache::{Bytes, ClosId, DomainId, WayMask};
+use crate::invocation::Order;
+use crate::launcher::{Launch, Limits};
+use crate::time::Timestamp;
+use crate::transport::Refusal;
+
+/// The longest payload that is in the environment too; the system takes up to 128 KiB for one variable.
+const MAX_ENVIRONMENT_PAYLOAD: usize = 64 << 10;
+
+impl Worker {
+    /// Takes an order or refuses it. The effects hold its [`Effect::Start`].
+    ///
+    /// A time limit above the worker's maximum is cut to that.
+    ///
+    /// # Errors
+    /// Where it is stopping, knows the attempt, could never run it, has no room for it now, or lacks the file; in this
+    /// order. Nothing has changed then.
+    pub fn order(&mut self, now: Timestamp, mut order: Order) -> Result<Vec<Effect>, Refusal> {
+        order.needs.cores = order.needs.cores.max(1);
+        let room = self.admit(&order)?;
+        let grant = self.allocator.acquire(order.domain, order.cache).map_err(|error| match error {
+            AllocateError::Exhausted(_) => Refusal::NoRoom(error.to_string()),
+            _ => Refusal::Impossible(error.to_string()),
+        })?;
+        self.apply(now, &grant.moved);
+
+        let timeout = order.timeout.min(self.config.max_timeout);
+        let cache = bytes(&*self.allocator, order.domain, grant.mask);
+        let room = &mut self.rooms[room];
+        let running = Running::new(now, &order, &grant, cache, room.running, timeout);
+        room.free_cores -= order.needs.cores;
+        room.running += 1;
+        room.alone = order.alone;
+        self.free_memory.0 -= order.needs.memory.0;
+        self.files.begin(order.file);
+        self.leases.insert(grant.lease, order.attempt);
+        self.due.extend(running.phase.due().map(|due| (due, order.attempt)));
+        self.running.insert(order.attempt, running);
+        Ok(vec![Effect::Start(Box::new(launch(order, grant.class, grant.mask, timeout, &self.config)))])
+    }
+
+    /// Where there is room for an order, as far as that can be said without asking for cache.
+    fn admit(&self, order: &Order) -> Result<usize, Refusal> {
+        if self.stopping {
+            return Err(Refusal::Stopping);
+        }
+        let no_room = |what: &str| Err(Refusal::NoRoom(what.to_owned()));
+        let impossible = |what: String| Err(Refusal::Impossible(what));
+        match self.running.get(&order.attempt) {
+            Some(running) if running.term == order.term => return Err(Refusal::Duplicate),
+            Some(_) => {
+                return no_room("an attempt of that name, from before the master was restarted, still runs");
+            }
+            None if self.recent.knows(order.term, order.attempt) => return Err(Refusal::Duplicate),
+            None => {}
+        }
+        let Some(index) = self.rooms.iter().position(|room| room.domain == order.domain) else {
+            return impossible(AllocateError::NoSuchDomain(order.domain).to_string());
+        };
+        let room = &self.rooms[index];
+        let needs = &order.needs;
+        if needs.cores > room.cores {
+            return impossible(format!(
+                "domain {} has {} cores, not {}",
+                room.domain, room.cores, needs.cores
+            ));
+        }
+        if needs.memory > self.config.memory {
+            return impossible(format!("it has {} of memory, not {}", self.config.memory, needs.memory));
+        }
+        if room.alone {
+            return no_room("somebody has the domain alone");
+        }
+        if order.alone && room.running > 0 {
+            return no_room("the domain is not empty");
+        }
+        if needs.cores > room.free_cores {
+            return no_room("too few cores are free");
+        }
+        if needs.memory > self.free_memory {
+            return no_room("too little memory is free");
+        }
+        if self.files.has(order.file) { Ok(index) } else { Err(Refusal::MissingFile) }
+    }
+}
+
+/// How much cache a mask of a domain is.
+pub(super) fn bytes(allocator: &dyn CacheAllocator, domain: DomainId, mask: WayMask) -> Bytes {
+    let domain = allocator.domains().iter().find(|d| d.id == domain);
+    domain.map_or(Bytes(0), |domain| domain.geometry.bytes(mask.ways()))
+}
+
+fn launch(order: Order, class: ClosId, mask: WayMask, timeout: Duration, config: &WorkerConfig) -> Launch {
+    let input_size = order.input_size.to_string();
+    let mut environment = BTreeMap::from([
+        ("FSCHED_INVOCATION".to_owned(), order.attempt.to_string()),
+        ("FSCHED_FUNCTION".to_owned(), order.function.to_string()),
+        ("FSCHED_INPUT_SIZE".to_owned(), input_size.clone()),
+        ("FSCHED_WAYS".to_owned(), mask.ways().to_string()),
+        ("FSCHED_CORES".to_owned(), order.needs.cores.to_string()),
+    ]);
+    if let Some(payload) = &order.payload {
+        // No variable can hold a NUL; JSON that is JSON has none.
+        if payload.len() <= MAX_ENVIRONMENT_PAYLOAD && !payload.contains('\0') {
+            environment.insert("FSCHED_PAYLOAD".to_owned(), payload.to_string());
+        }
+    }
+    Launch {
+        attempt: order.attempt,
+        domain: order.domain,
+        class,
+        command: order.command,
+        file: order.file,
+        arguments: vec![input_size],
+        environment,
+        stdin: order.payload,
+        limits: Limits {
+            memory: order.needs.memory,
+            processes: config.max_processes,
+            file_size: config.max_file_size,
+            cpu_time: cpu_time(timeout, order.needs.cores),
+            open_files: config.max_open_files,
+            output: config.max_output,
+        },
+    }
+}
+
+/// What all cores together can compute before the deadline, in whole seconds, and one more: the deadline comes first.
+fn cpu_time(timeout: Duration, cores: u16) -> Duration {
+    let all = timeout.saturating_mul(cores.into());
+    let whole = all.as_secs().saturating_add(u64::from(all.subsec_nanos() > 0));
+    Duration::from_secs(whole.saturating_add(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cpu_time_is_what_the_cores_can_compute_and_a_second() {
+        assert_eq!(cpu_time(Duration::from_millis(2500), 1), Duration::from_secs(4));
+        assert_eq!(cpu_time(Duration::from_millis(2500), 2), Duration::from_secs(6));
+        assert_eq!(cpu_time(Duration::MAX, 3), Duration::from_secs(u64::MAX));
+    }
+}

@@ -1,0 +1,148 @@
+//! The workers: how they come, how they stand, how they go.
+
+use std::collections::BTreeMap;
+
+use actix_web::HttpRequest;
+use actix_web::web::{Data, Json, Path, Payload};
+use fsched_core::cluster::Heartbeat;
+use fsched_core::id::WorkerId;
+use fsched_core::master::{Removal, WorkerInfo};
+use serde_json::error::Category;
+
+use super::MasterState;
+use crate::error::{ApiError, Code};
+use crate::json::{JsonObject, MAX_JSON, parse_optional, read_body};
+use crate::wire::api::{
+    AddedAnswer, DrainedAnswer, ErrorAnswer, SystemRow, SystemsAnswer, WorkerBody, WorkerRemovedAnswer,
+    WorkersAnswer, host,
+};
+use crate::wire::{RegisterBody, RegisteredBody};
+
+/// Asks whoever listens there who it is, and takes it in.
+#[utoipa::path(
+    post, path = "/cluster/worker/add", tag = "cluster",
+    request_body(content = Object, description = "`host`: bare (port 3000), with a port, or as a URL",
+        example = json!({"host": "10.0.0.7:3000"})),
+    responses(
+        (status = 200, body = AddedAnswer),
+        (status = 400, description = "no_host, bad_json, bad_value", body = ErrorAnswer),
+        (status = 500, description = "worker_unresponsive", body = ErrorAnswer),
+        (status = 507, description = "store_full", body = ErrorAnswer),
+    )
+)]
+pub(crate) async fn add_worker(
+    state: Data<MasterState>,
+    mut body: JsonObject,
+) -> Result<Json<AddedAnswer>, ApiError> {
+    let address = host::parse("host", &body.take_text("host")?.unwrap_or_default())?;
+    let id = state.node.add_worker(address).await?;
+    Ok(Json(AddedAnswer { message: "worker node successfully added", id }))
+}
+
+/// All workers and what is promised on them.
+#[utoipa::path(get, path = "/cluster/workers", tag = "cluster", responses((status = 200, body = WorkersAnswer)))]
+pub(crate) async fn list_workers(state: Data<MasterState>) -> Json<WorkersAnswer> {
+    let workers = state.workers().into_iter().map(WorkerBody::from).collect();
+    Json(WorkersAnswer { workers })
+}
+
+/// What each worker's machine says of itself, by worker id.
+#[utoipa::path(get, path = "/cluster/worker/list", tag = "cluster", responses((status = 200, body = SystemsAnswer)))]
+pub(crate) async fn worker_systems(state: Data<MasterState>) -> Json<SystemsAnswer> {
+    let rows = state.workers().into_iter();
+    let rows: BTreeMap<_, _> =
+        rows.filter_map(|info| Some((info.id.to_string(), SystemRow::new(&info)?))).collect();
+    Json(SystemsAnswer(rows))
+}
+
+/// No new work for a worker, or new work again.
+#[utoipa::path(
+    post, path = "/cluster/workers/{id}/drain", tag = "cluster",
+    params(("id" = String, Path, example = "w-1")),
+    request_body(content = Option<Object>,
+        description = "`draining`: false for new work again; true where it is not said",
+        example = json!({"draining": true})),
+    responses(
+        (status = 200, body = DrainedAnswer),
+        (status = 400, description = "bad_json, bad_value", body = ErrorAnswer),
+        (status = 404, description = "unknown_worker", body = ErrorAnswer),
+        (status = 507, description = "store_full", body = ErrorAnswer),
+    )
+)]
+pub(crate) async fn drain_worker(
+    state: Data<MasterState>,
+    path: Path<String>,
+    payload: Payload,
+) -> Result<Json<DrainedAnswer>, ApiError> {
+    let id = worker_id(&path)?;
+    let mut body = parse_optional(&read_body(payload, MAX_JSON).await?)?;
+    let draining = body.take_bool("draining")?.unwrap_or(true);
+    state.node.drain(id, draining).await?;
+    let message = if draining { "no new work for this worker" } else { "new work for this worker again" };
+    Ok(Json(DrainedAnswer { message, id, draining }))
+}
+
+/// Forgets a worker. What runs there, ends first.
+#[utoipa::path(
+    delete, path = "/cluster/workers/{id}", tag = "cluster",
+    params(("id" = String, Path, example = "w-1")),
+    responses(
+        (status = 200, body = WorkerRemovedAnswer),
+        (status = 404, description = "unknown_worker", body = ErrorAnswer),
+        (status = 507, description = "store_full", body = ErrorAnswer),
+    )
+)]
+pub(crate) async fn remove_worker(
+    state: Data<MasterState>,
+    path: Path<String>,
+) -> Result<Json<WorkerRemovedAnswer>, ApiError> {
+    let (message, waiting_for) = match state.node.remove_worker(worker_id(&path)?).await? {
+        Removal::Done => ("worker removed".to_owned(), 0),
+        Removal::Waiting(n) => (format!("worker goes when {n} invocations have ended"), n),
+    };
+    Ok(Json(WorkerRemovedAnswer { message, waiting_for }))
+}
+
+/// A worker introduces itself.
+#[utoipa::path(
+    post, path = "/cluster/register", tag = "cluster",
+    request_body(content = Object, description = "What workers send of themselves: protocol, address, heartbeat"),
+    responses(
+        (status = 200, description = "The worker's id, and how often it will be asked how it is", body = Object,
+            example = json!({"id": "w-1", "heartbeat_secs": 1.0})),
+        (status = 400, description = "bad_json, bad_value, no_host", body = ErrorAnswer),
+        (status = 507, description = "store_full", body = ErrorAnswer),
+    )
+)]
+pub(crate) async fn register_worker(
+    state: Data<MasterState>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<Json<RegisteredBody>, ApiError> {
+    let peer = request.peer_addr().map(|peer| peer.ip());
+    let body: RegisterBody =
+        serde_json::from_slice(&read_body(payload, MAX_JSON).await?).map_err(|error| {
+            let code = if error.classify() == Category::Data { Code::BadValue } else { Code::BadJson };
+            ApiError::new(code, format!("this is no registration: {error}"))
+        })?;
+    let (address, heartbeat) = <(String, Heartbeat)>::try_from(body)?;
+    let address = host::parse_or("address", &address, peer)?;
+    let id = state.node.join(address, heartbeat).await?;
+    let heartbeat_secs = state.node.read(|master| master.config().heartbeat).as_secs_f64();
+    Ok(Json(RegisteredBody { id, heartbeat_secs }))
+}
+
+impl MasterState {
+    /// All workers, as they stand now.
+    pub(super) fn workers(&self) -> Vec<WorkerInfo> {
+        let now = (self.now)();
+        self.node.read(|master| master.workers(now).collect())
+    }
+}
+
+fn worker_id(text: &str) -> Result<WorkerId, ApiError> {
+    text.parse().map_err(|_| {
+        let text: String = text.chars().take(80).collect();
+        ApiError::new(Code::UnknownWorker, format!("there is no worker {text:?}; ids look like w-3"))
+    })
+}

@@ -1,0 +1,122 @@
+//! What functions there are, and removing them.
+
+use std::collections::HashMap;
+
+use actix_web::web::{Data, Json, Path, Query};
+use fsched_core::function::{FunctionName, InputSize};
+use fsched_core::id::FunctionId;
+use fsched_core::master::{FunctionInfo, Removal};
+use fsched_core::node::ChangeError;
+
+use super::MasterState;
+use crate::error::{ApiError, Code};
+use crate::wire::api::{
+    CurveAnswer, ErrorAnswer, FunctionBody, FunctionsAnswer, RemovedAnswer, no_such_function, values,
+};
+
+/// All versions of all functions.
+#[utoipa::path(get, path = "/functions", tag = "functions", responses((status = 200, body = FunctionsAnswer)))]
+pub(crate) async fn list_functions(state: Data<MasterState>) -> Json<FunctionsAnswer> {
+    let infos: Vec<FunctionInfo> = state.node.read(|master| master.functions().collect());
+    Json(FunctionsAnswer { functions: infos.into_iter().map(FunctionBody::from).collect() })
+}
+
+/// One version by its id, or the newest by its name.
+#[utoipa::path(
+    get, path = "/functions/{function}", tag = "functions",
+    params(("function" = String, Path, description = "id or name")),
+    responses((status = 200, body = FunctionBody), (status = 404, description = "unknown_function", body = ErrorAnswer))
+)]
+pub(crate) async fn show_function(
+    state: Data<MasterState>,
+    path: Path<String>,
+) -> Result<Json<FunctionBody>, ApiError> {
+    let mut found = find(&state, &path)?;
+    found.sort_by_key(|info| (!info.removing, info.function.version));
+    let newest = found.pop().ok_or_else(|| no_such_function(&path))?;
+    Ok(Json(newest.into()))
+}
+
+/// Removes one version by its id, or all by their name. What runs, ends first.
+#[utoipa::path(
+    delete, path = "/functions/{function}", tag = "functions",
+    params(("function" = String, Path, description = "id or name")),
+    responses(
+        (status = 200, body = RemovedAnswer),
+        (status = 404, description = "unknown_function", body = ErrorAnswer),
+        (status = 507, description = "store_full", body = ErrorAnswer),
+    )
+)]
+pub(crate) async fn remove_function(
+    state: Data<MasterState>,
+    path: Path<String>,
+) -> Result<Json<RemovedAnswer>, ApiError> {
+    let mut removed = Vec::new();
+    let mut waiting_for = 0;
+    for info in find(&state, &path)?.into_iter().filter(|info| !info.removing) {
+        let id = info.function.id;
+        match state.node.remove_function(id).await {
+            Ok(Removal::Done) => {}
+            Ok(Removal::Waiting(n)) => waiting_for += n,
+            // Somebody else was faster.
+            Err(ChangeError::Refused(_)) => continue,
+            Err(error) => return Err(error.into()),
+        }
+        removed.push(id);
+    }
+    if removed.is_empty() {
+        return Err(no_such_function(&path));
+    }
+    let message = match waiting_for {
+        0 => "function removed".to_owned(),
+        n => format!("function goes when {n} invocations have ended"),
+    };
+    Ok(Json(RemovedAnswer { message, removed, waiting_for }))
+}
+
+/// How the running time of a function depends on cache, as it is predicted now.
+#[utoipa::path(
+    get, path = "/functions/{function}/curve", tag = "functions",
+    params(
+        ("function" = String, Path, description = "id, or name for the newest version"),
+        ("input_size" = u64, Query, description = "on how much input"),
+    ),
+    responses(
+        (status = 200, body = CurveAnswer),
+        (status = 400, description = "missing_keys, bad_value", body = ErrorAnswer),
+        (status = 404, description = "unknown_function", body = ErrorAnswer),
+    )
+)]
+pub(crate) async fn curve(
+    state: Data<MasterState>,
+    path: Path<String>,
+    query: Query<HashMap<String, String>>,
+) -> Result<Json<CurveAnswer>, ApiError> {
+    let Some(text) = query.get("input_size") else {
+        return Err(ApiError::new(Code::MissingKeys, "Required keys not specified: input_size"));
+    };
+    let input_size: InputSize = values::input_size("input_size", &text.as_str().into())?;
+    let prediction = state.node.read(|master| {
+        let id = match path.parse::<FunctionId>() {
+            Ok(id) => id,
+            Err(_) => {
+                let name = path.parse::<FunctionName>().ok();
+                name.and_then(|name| master.latest(&name)).ok_or_else(|| no_such_function(&path))?.id
+            }
+        };
+        master.prediction(id, input_size).map_err(ApiError::from)
+    })?;
+    Ok(Json(prediction.into()))
+}
+
+/// The function of that id, or all versions of that name; at least one.
+fn find(state: &MasterState, id_or_name: &str) -> Result<Vec<FunctionInfo>, ApiError> {
+    let id = id_or_name.parse::<FunctionId>().ok();
+    let named = |info: &FunctionInfo| match id {
+        Some(id) => info.function.id == id,
+        None => info.function.spec.name.as_str() == id_or_name,
+    };
+    let found: Vec<FunctionInfo> =
+        state.node.read(|master| master.functions().filter(|info| named(info)).collect());
+    if found.is_empty() { Err(no_such_function(id_or_name)) } else { Ok(found) }
+}
