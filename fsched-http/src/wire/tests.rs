@@ -5,7 +5,7 @@ use fsched_core::cache::{Bytes, CacheDomain, CacheGeometry, ClosId, CpuId, Domai
 use fsched_core::cluster::{DomainStatus, Heartbeat};
 use fsched_core::curve::{Curve, CurvePoint, Provenance};
 use fsched_core::function::{InputSize, Isolation, Needs};
-use fsched_core::id::{AttemptId, ContentHash, FunctionId, InvocationId, WorkerKey};
+use fsched_core::id::{AttemptId, ContentHash, FunctionId, InvocationId, WorkerId, WorkerKey};
 use fsched_core::invocation::{CacheAsk, CacheGot, Ending, Order, Output, Report};
 use fsched_core::sample::Segment;
 use fsched_core::time::Timestamp;
@@ -135,6 +135,14 @@ fn a_registration_is_written_as_agreed() {
         <(String, Heartbeat)>::try_from(read::<RegisterBody>(golden)),
         Ok(("http://:3000".into(), heartbeat()))
     );
+}
+
+#[test]
+fn the_answer_to_a_registration_is_written_as_agreed() {
+    let body = RegisteredBody { id: WorkerId(3), heartbeat_secs: 0.5 };
+    let golden = json!({"id": "w-3", "heartbeat_secs": 0.5});
+    assert_eq!(serde_json::to_value(&body).unwrap(), golden);
+    assert_eq!(serde_json::from_value::<RegisteredBody>(golden).unwrap(), body);
 }
 
 #[test]

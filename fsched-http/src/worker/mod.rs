@@ -34,13 +34,14 @@ use fsched_core::node::{Now, WorkerNode};
 use crate::auth::{Guard, Token, check_listen};
 use crate::error::{ApiError, Code};
 use crate::front::Front;
+use crate::json::MAX_JSON;
 use crate::metrics::Metrics;
 use crate::register::{Heard, Registration};
 use crate::wire::{INSTANCE_HEADER, PROTOCOL_HEADER};
 use numbers::WorkerMetrics;
 
-/// The largest order that is read, bytes.
-pub const MAX_ORDER: usize = 2 << 20;
+/// The largest order that is read, bytes: the largest payload, each quote of it escaped, and room for the rest.
+pub const MAX_ORDER: usize = 2 * MAX_JSON + (1 << 20);
 
 /// Connections that may wait to be accepted: a master may send many orders at once.
 const BACKLOG: i32 = 1024;

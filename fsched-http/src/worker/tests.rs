@@ -99,6 +99,18 @@ async fn an_order_is_answered_by_its_report() {
 }
 
 #[actix_web::test]
+async fn the_largest_payload_fits_however_it_is_written() {
+    let rig = Rig::new();
+    let served = rig.serve(WorkerOptions::default());
+    let payload = format!("\"{}\"", r#"\""#.repeat(crate::json::MAX_JSON / 2 - 1));
+    let order = fsched_core::invocation::Order { payload: Some(payload.as_str().into()), ..rig.order(1) };
+    let body = serde_json::to_vec(&OrderBody::from(order)).unwrap();
+    let _waiting = request("POST", "/worker/orders").body(body).send(&served);
+    let launched = within("the launch", rig.launcher.until_launched(1)).await.remove(0);
+    assert_eq!(launched.stdin.as_deref(), Some(payload.as_str()));
+}
+
+#[actix_web::test]
 async fn a_closed_connection_cancels_its_attempt() {
     let rig = Rig::new();
     let served = rig.serve(WorkerOptions::default());
