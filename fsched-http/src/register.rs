@@ -1,13 +1,12 @@
 //! How a worker makes itself known to a master, and stays known.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use awc::http::StatusCode;
 use awc::http::header::AUTHORIZATION;
 use fsched_core::cluster::PROTOCOL_VERSION;
 use fsched_core::node::WorkerNode;
 use parking_lot::Mutex;
-use tokio::time::Instant;
 
 use crate::auth::Token;
 use crate::transport::HttpAddress;
@@ -117,13 +116,15 @@ impl Heard {
 
     /// Waits until nobody has asked for `limit`.
     async fn silence(&self, limit: Duration) {
-        loop {
-            let until = *self.0.lock() + limit;
-            if until <= Instant::now() {
-                return;
-            }
-            tokio::time::sleep_until(until).await;
+        while let Some(wait) = self.still_patient(limit, Instant::now()) {
+            tokio::time::sleep(wait).await;
         }
+    }
+
+    /// How much longer nobody has to ask until it counts as silence; `None`: not a moment.
+    fn still_patient(&self, limit: Duration, now: Instant) -> Option<Duration> {
+        let wait = (*self.0.lock() + limit).saturating_duration_since(now);
+        (!wait.is_zero()).then_some(wait)
     }
 }
 
@@ -146,3 +147,6 @@ fn jittered(wait: Duration) -> Duration {
     let _ = getrandom::fill(&mut byte);
     wait / 2 + wait.mul_f64(f64::from(byte[0]) / 510.0)
 }
+
+#[cfg(test)]
+mod tests;

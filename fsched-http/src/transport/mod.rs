@@ -15,7 +15,9 @@ mod lane;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +28,7 @@ use fsched_core::invocation::{Order, Report};
 use fsched_core::transport::{Address, Peer, Transport, TransportError};
 
 pub use address::{AddressError, DEFAULT_WORKER_PORT, HttpAddress};
-use client::Instances;
+use client::{Client, Instances};
 use lane::Lanes;
 
 use crate::auth::Token;
@@ -61,13 +63,14 @@ impl Default for HttpTransportOptions {
 /// The transport over HTTP, to be used from any thread.
 ///
 /// HTTP clients live on threads of their own kind (see `lane.rs`); this is a handle that passes calls to them. On a
-/// thread that was [attached](Self::attach), calls stay on it. Dropping the handle ends what is under way.
+/// thread that was [attached](Self::attach), calls stay on it. Dropping the last clone ends what is under way.
 ///
 /// An order whose line broke before an answer is sent once more, to the same process only. That process remembers
 /// which attempts it was given: where it refuses the second try as a duplicate the first one arrived, and the answer is
 /// [`TransportError::Broken`]; otherwise nothing was lost but a stale connection.
+#[derive(Clone)]
 pub struct HttpTransport {
-    lanes: Lanes,
+    lanes: Arc<Lanes>,
 }
 
 impl HttpTransport {
@@ -76,7 +79,8 @@ impl HttpTransport {
     /// # Errors
     /// Where the system gives no threads.
     pub fn new(options: HttpTransportOptions) -> std::io::Result<Self> {
-        Ok(Self { lanes: Lanes::start(Arc::new(options), Arc::new(Instances::default()))? })
+        let lanes = Lanes::start(Arc::new(options), Arc::new(Instances::default()))?;
+        Ok(Self { lanes: Arc::new(lanes) })
     }
 
     /// Gives this thread an HTTP client: calls made from it go no more through another thread.
@@ -87,6 +91,12 @@ impl HttpTransport {
     /// Outside of an actix runtime.
     pub fn attach(&self) {
         self.lanes.attach();
+    }
+}
+
+impl fmt::Debug for HttpTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpTransport").finish_non_exhaustive()
     }
 }
 
@@ -104,7 +114,7 @@ impl Transport for HttpTransport {
 
     async fn put_file(&self, to: &Peer, file: ContentHash, path: PathBuf) -> Result<(), TransportError> {
         let address = to.address.clone();
-        let put = async move |client: std::rc::Rc<client::Client>| client.put_file(address, file, path).await;
+        let put = async move |client: Rc<Client>| client.put_file(address, file, path).await;
         self.lanes.call(&to.address, put).await
     }
 

@@ -11,6 +11,8 @@
 mod files;
 mod numbers;
 mod orders;
+#[cfg(test)]
+pub(crate) mod rig;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -29,7 +31,7 @@ use fsched_core::cache::Bytes;
 use fsched_core::cluster::PROTOCOL_VERSION;
 use fsched_core::node::{Now, WorkerNode};
 
-use crate::auth::{Guard, Token};
+use crate::auth::{Guard, Token, check_listen};
 use crate::error::{ApiError, Code};
 use crate::front::Front;
 use crate::metrics::Metrics;
@@ -40,6 +42,9 @@ use numbers::WorkerMetrics;
 /// The largest order that is read, bytes.
 pub const MAX_ORDER: usize = 2 << 20;
 
+/// Connections that may wait to be accepted: a master may send many orders at once.
+const BACKLOG: i32 = 1024;
+
 /// How the service of a worker behaves.
 #[derive(Debug, Clone)]
 pub struct WorkerOptions {
@@ -47,7 +52,7 @@ pub struct WorkerOptions {
     pub token: Option<Token>,
     /// The largest file that is taken.
     pub max_file: Bytes,
-    /// How long a file that is being sent may make no progress.
+    /// How long an order may take to arrive, and how long a file that is being sent may make no progress.
     pub stall: Duration,
     /// Threads that serve requests.
     pub threads: usize,
@@ -162,7 +167,7 @@ impl WorkerService {
 /// Registers the worker with its master again and again, where there is one. To be called in an actix runtime.
 ///
 /// # Errors
-/// Where the listener cannot be used.
+/// Where the listener cannot be used, or could be reached from other machines while there is no token.
 pub async fn serve(
     listener: TcpListener,
     node: Arc<WorkerNode>,
@@ -170,7 +175,11 @@ pub async fn serve(
     options: WorkerOptions,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let port = listener.local_addr()?.port();
+    let at = listener.local_addr()?;
+    check_listen(at, options.token.as_ref())
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    // The standard library listens with a short queue; listening again makes it longer.
+    rustix::net::listen(&listener, BACKLOG)?;
     let service = WorkerService::new(node.clone(), now, &options)?;
     let app = service.clone();
     let server = HttpServer::new(move || App::new().configure(|config| app.configure(config)))
@@ -180,6 +189,8 @@ pub async fn serve(
         // Longer than a transport keeps a connection: whoever sends is who closes.
         .keep_alive(Duration::from_secs(75))
         .client_request_timeout(Duration::from_secs(10))
+        // Who sends what is refused gets to see why, before the line is cut.
+        .client_disconnect_timeout(Duration::from_secs(5))
         .disable_signals()
         .shutdown_timeout(1)
         .listen(listener)?
@@ -192,14 +203,17 @@ pub async fn serve(
     beside.spawn_local(async move { tend(&tended).await });
     if let Some(registration) = options.registration {
         let token = options.token.clone();
-        beside
-            .spawn_local(async move { registration.keep(&service.node, &service.heard, port, token).await });
+        beside.spawn_local(async move {
+            registration.keep(&service.node, &service.heard, at.port(), token).await
+        });
     }
 
     tokio::select! {
         ended = &mut server => return ended.unwrap_or_else(|e| Err(io::Error::other(e))),
         () = shutdown => {}
     }
+    // A worker that is about to stop does not ask for work.
+    beside.shutdown().await;
     node.shutdown(options.patience).await;
     handle.stop(true).await;
     server.await.unwrap_or_else(|e| Err(io::Error::other(e)))

@@ -26,7 +26,9 @@ pub(super) async fn take(
             "the order is for another process, which may have begun it: this one cannot know",
         ));
     }
-    let order = read_order(&read_body(payload, MAX_ORDER).await?)?;
+    let body = tokio::time::timeout(service.stall, read_body(payload, MAX_ORDER)).await;
+    let late = |_| ApiError::new(Code::RequestTimeout, "the order did not arrive in time");
+    let order = read_order(&body.map_err(late)??)?;
     let attempt = order.attempt;
     note_invocation(attempt);
     let mut counted = service.metrics.order();
