@@ -2,15 +2,20 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest, web};
 use serde_json::{Map, Value};
+use tokio::time::timeout;
 
 use crate::error::{ApiError, Code};
 
 /// The largest JSON body, bytes.
 pub const MAX_JSON: usize = 1 << 20;
+
+/// How long a body that is read whole may take to arrive.
+const SLOWEST: Duration = Duration::from_secs(30);
 
 /// A body that is a JSON object. What the content type says does not matter: clients of old say nothing.
 ///
@@ -106,9 +111,12 @@ impl FromRequest for JsonObject {
 /// The whole body, where it is no larger than `limit`.
 ///
 /// # Errors
-/// `too_large`, or `bad_json` where it does not arrive whole.
+/// `too_large`, `request_timeout`, or `bad_json` where it does not arrive whole.
 pub async fn read_body(payload: web::Payload, limit: usize) -> Result<web::Bytes, ApiError> {
-    match payload.to_bytes_limited(limit).await {
+    let Ok(body) = timeout(SLOWEST, payload.to_bytes_limited(limit)).await else {
+        return Err(ApiError::new(Code::RequestTimeout, "the body did not arrive in time"));
+    };
+    match body {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(error)) => {
             Err(ApiError::new(Code::BadJson, format!("the body did not arrive whole: {error}")))
@@ -128,10 +136,43 @@ pub fn parse_optional(body: &[u8]) -> Result<JsonObject, ApiError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// Any JSON, with the keys that matter often among its keys.
+    pub(crate) fn any_json() -> impl Strategy<Value = Value> {
+        let key = prop_oneof![
+            Just("command".to_owned()),
+            Just("task_id".to_owned()),
+            Just("input_size".to_owned()),
+            Just("timeout".to_owned()),
+            Just("idempotent".to_owned()),
+            Just("function_name".to_owned()),
+            Just("parameters".to_owned()),
+            Just("host".to_owned()),
+            Just("draining".to_owned()),
+            ".{0,8}",
+        ];
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            ".{0,16}".prop_map(Value::from),
+            "f-[0-9]{1,20}".prop_map(Value::from),
+            "[0-9]{1,20}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 48, 8, move |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                proptest::collection::btree_map(key.clone(), inner, 0..8)
+                    .prop_map(|keys| Value::Object(keys.into_iter().collect())),
+            ]
+        })
+    }
 
     fn object(text: &str) -> JsonObject {
         JsonObject::parse(text.as_bytes()).unwrap()

@@ -12,10 +12,10 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, 
 
 static METADATA: Metadata<'_> = Metadata::new(module_path!(), Level::INFO, Some(module_path!()));
 
-/// Bucket bounds for times in seconds, from 10 µs (a lookup) to 300 s (a long function).
-const SECONDS: [f64; 20] = [
-    1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0,
-    100.0, 300.0,
+/// Bucket bounds for times in seconds, from 1 µs (a prediction) to 300 s (a long function).
+const SECONDS: [f64; 22] = [
+    1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0,
+    10.0, 30.0, 100.0, 300.0,
 ];
 /// Bucket bounds for ratios: 1 is "as predicted".
 const RATIOS: [f64; 13] = [0.1, 0.25, 0.5, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0, 4.0, 10.0];

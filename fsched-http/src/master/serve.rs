@@ -10,6 +10,7 @@ use actix_web::{App, HttpServer, rt};
 use tokio::time::interval;
 
 use super::{MasterState, configure};
+use crate::auth::check_listen;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
@@ -29,18 +30,21 @@ const LAST_ANSWERS_SECS: u64 = 5;
 /// To be called on an actix (or any single-threaded tokio) runtime.
 ///
 /// # Errors
-/// Where the socket cannot be used.
+/// Where the socket cannot be used, or could be reached from other machines while there is no token.
 pub async fn serve(
     listener: TcpListener,
     state: Arc<MasterState>,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
+    check_listen(listener.local_addr()?, state.options.token.as_ref())
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     // The standard library listens with a short queue; listening again makes it longer.
     socket2::SockRef::from(&listener).listen(BACKLOG)?;
     let cpus = || std::thread::available_parallelism().map_or(2, usize::from);
     let shared = Arc::clone(&state);
     let server = HttpServer::new(move || App::new().configure(|cfg| configure(cfg, &shared)))
         .workers(state.options.threads.unwrap_or_else(cpus).max(1))
+        .tcp_nodelay(true)
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD)
         .client_disconnect_timeout(LINGER)

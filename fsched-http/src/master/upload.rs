@@ -7,7 +7,8 @@ use actix_web::error::PayloadError;
 use fsched_core::cache::Bytes;
 use fsched_core::function::{Command, FunctionName, FunctionSpec, Isolation, Needs};
 use fsched_core::node::{FileStore, FileWriter};
-use futures_util::TryStreamExt as _;
+use futures_util::{FutureExt as _, TryStreamExt as _};
+use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use super::MasterOptions;
@@ -16,6 +17,8 @@ use crate::wire::api::{parse_command, values};
 
 /// The longest text field, bytes: as long as a command may be, and its quotes.
 const MAX_TEXT: usize = 32 << 10;
+/// How long a form that is being sent may make no progress.
+const STALL: Duration = Duration::from_secs(30);
 /// The most fields of a form.
 const MAX_FIELDS: usize = 64;
 /// The most CPUs a function can ask for.
@@ -70,7 +73,7 @@ pub(super) async fn receive(
 ) -> Result<FunctionSpec, ApiError> {
     let mut got = Form::default();
     for _ in 0..MAX_FIELDS {
-        let Some(field) = form.try_next().await.map_err(multipart_error)? else {
+        let Some(field) = prompt(form.try_next()).await? else {
             return got.into_spec(options).await;
         };
         got.take(field, files, options).await?;
@@ -141,7 +144,7 @@ impl Form {
 
 async fn store(mut field: Field, files: &FileStore, limit: Bytes) -> Result<FileWriter, ApiError> {
     let mut writer = files.writer()?;
-    while let Some(piece) = field.try_next().await.map_err(multipart_error)? {
+    while let Some(piece) = prompt(field.try_next()).await? {
         if writer.len().0.saturating_add(piece.len() as u64) > limit.0 {
             return Err(ApiError::new(Code::TooLarge, format!("the file is larger than {limit}")));
         }
@@ -153,10 +156,18 @@ async fn store(mut field: Field, files: &FileStore, limit: Bytes) -> Result<File
     Ok(writer)
 }
 
+/// What comes next, unless it takes too long.
+async fn prompt<T>(next: impl Future<Output = Result<T, MultipartError>>) -> Result<T, ApiError> {
+    match timeout(STALL, next).await {
+        Ok(next) => next.map_err(multipart_error),
+        Err(_) => Err(ApiError::new(Code::RequestTimeout, "the form stopped coming")),
+    }
+}
+
 async fn text(key: &str, field: &mut Field) -> Result<String, ApiError> {
     let too_long =
         |_| ApiError::new(Code::TooLarge, format!("the field {key:.40} is longer than {MAX_TEXT} bytes"));
-    let bytes = field.bytes(MAX_TEXT).await.map_err(too_long)?.map_err(multipart_error)?;
+    let bytes = prompt(field.bytes(MAX_TEXT).map(Ok)).await?.map_err(too_long)?.map_err(multipart_error)?;
     String::from_utf8(bytes.into()).map_err(|_| ApiError::bad_value(&format!("{key:.40}"), "UTF-8 text"))
 }
 

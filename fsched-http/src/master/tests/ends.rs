@@ -2,12 +2,16 @@
 
 use std::io::Write as _;
 use std::net::TcpStream;
+use std::time::Duration;
 
+use actix_web::http::header::RETRY_AFTER;
 use actix_web::rt::{self, time::timeout};
 use fsched_core::launcher::{ExitKind, Stop, ended};
+use fsched_core::master::MasterConfig;
 use serde_json::json;
 
 use super::world::{LIMIT, WAITS, World, run_body};
+use crate::master::MasterOptions;
 
 #[actix_web::test]
 async fn a_client_that_goes_away_ends_its_run() {
@@ -70,9 +74,44 @@ async fn stopping_waits_for_what_runs_and_refuses_what_is_new() {
         }
     };
     assert_eq!(timeout(LIMIT, refused).await.unwrap().code(), (503, "stopping".into()));
-    let exit = ended(ExitKind::Exited(0), std::time::Duration::from_millis(20));
+    let exit = ended(ExitKind::Exited(0), Duration::from_millis(20));
     assert!(launcher.end(launched[before].attempt, exit));
     let answer = timeout(LIMIT, running).await.unwrap().unwrap();
     assert_eq!(answer.ok()["result"]["exit_status"], json!(0));
     timeout(LIMIT, stopping).await.unwrap().unwrap();
+}
+
+#[actix_web::test]
+async fn where_the_queue_is_full_clients_are_told_when_to_come_back() {
+    let config = MasterConfig { queue: 0, ..MasterConfig::default() };
+    let world = World::configured(config, MasterOptions::default()).await.with_worker(1).await;
+    let task = world.ready("waiting").await;
+    let before = world.launcher.launched().len();
+    let second = async {
+        let launched = world.launcher.until_launched(before + 1).await;
+        let refused = world.run(&task, 1024).await;
+        assert_eq!(refused.code(), (503, "queue_full".into()));
+        let after = refused.headers.get(RETRY_AFTER).unwrap().to_str().unwrap();
+        assert!(after.parse::<u64>().unwrap() >= 1);
+        world.launcher.end(launched[before].attempt, ended(ExitKind::Exited(0), Duration::from_millis(1)));
+    };
+    let (first, ()) =
+        timeout(LIMIT, futures_util::future::join(world.run(&task, WAITS), second)).await.unwrap();
+    first.ok();
+}
+
+#[actix_web::test]
+async fn a_run_whose_worker_is_lost_is_reported_as_lost() {
+    let world = World::new(2).await;
+    let task = world.ready("waiting").await;
+    let before = world.launcher.launched().len();
+    let cut = async {
+        world.launcher.until_launched(before + 1).await;
+        world.loopback.disconnect(&"http://worker-1:3000".into());
+    };
+    let (answer, ()) =
+        timeout(LIMIT, futures_util::future::join(world.run(&task, WAITS), cut)).await.unwrap();
+    assert_eq!(answer.code(), (502, "lost".into()));
+    let id = answer.json()["invocation_id"].as_str().unwrap().to_owned();
+    assert_eq!(world.get(&format!("/invocations/{id}")).await.ok()["ending"], "lost_worker");
 }

@@ -2,9 +2,12 @@
 
 use actix_web::http::header::{ALLOW, CONTENT_TYPE, HOST, ORIGIN};
 use futures_util::stream;
+use proptest::strategy::{Strategy as _, ValueTree as _};
+use proptest::test_runner::TestRunner;
 
 use super::world::{MISSING, World, form, read, run_body};
 use crate::front::REQUEST_ID;
+use crate::json::tests::any_json;
 use crate::master::MasterOptions;
 
 fn code(status: u16, code: &str) -> (u16, String) {
@@ -169,4 +172,27 @@ async fn every_answer_carries_its_requests_id() {
     assert_eq!(read(request.send().await).await.headers.get(REQUEST_ID).unwrap(), "build-7");
     let (one, two) = (world.get("/status").await, world.get("/status").await);
     assert_ne!(one.headers.get(REQUEST_ID).unwrap(), two.headers.get(REQUEST_ID).unwrap());
+}
+
+#[actix_web::test]
+async fn no_json_is_our_fault() {
+    let world = World::new(2).await;
+    world.push(&[("file", "x"), ("name", "command")]).await.ok();
+    let mut runner = TestRunner::deterministic();
+    let paths = [
+        "/controller/task/run",
+        "/controller/task/benchmark",
+        "/submit",
+        "/cluster/worker/add",
+        "/cluster/workers/w-1/drain",
+        "/cluster/register",
+    ];
+    for _ in 0..100 {
+        let body = any_json().new_tree(&mut runner).unwrap().current().to_string();
+        for path in paths {
+            let answer = world.post(path, body.clone()).await;
+            let unresponsive = answer.status == 500 && answer.code().1 == "worker_unresponsive";
+            assert!(answer.status.as_u16() < 500 || unresponsive, "{path} {body}: {answer:?}");
+        }
+    }
 }

@@ -80,11 +80,16 @@ impl Answer {
 impl World {
     /// A master without workers.
     pub(super) async fn empty(options: MasterOptions) -> Self {
+        Self::configured(MasterConfig::default(), options).await
+    }
+
+    /// A master without workers that behaves like this.
+    pub(super) async fn configured(config: MasterConfig, options: MasterOptions) -> Self {
         let dir = TempDir::new().unwrap();
         let loopback = Arc::new(Loopback::new());
         let numbers = Arc::new(MasterNumbers::default());
         let node = MasterNode::start(
-            MasterConfig { versions: 3, ..MasterConfig::default() },
+            config,
             FileStore::open(dir.path().join("master")).unwrap(),
             numbers.timed_predictor(Box::new(InterpolatingPredictor::default())),
             numbers.timed_scheduler(Box::new(FirstFit)),
@@ -109,10 +114,15 @@ impl World {
     /// A master with one worker of so many cores.
     pub(super) async fn new(cores: u16) -> Self {
         let world = Self::empty(MasterOptions::default()).await;
-        world.worker("worker-1", cores).await;
-        let added = world.post("/cluster/worker/add", r#"{"host": "worker-1"}"#).await.ok();
+        world.with_worker(cores).await
+    }
+
+    /// The same with a worker of so many cores, added.
+    pub(super) async fn with_worker(self, cores: u16) -> Self {
+        self.worker("worker-1", cores).await;
+        let added = self.post("/cluster/worker/add", r#"{"host": "worker-1"}"#).await.ok();
         assert_eq!(added["message"], "worker node successfully added");
-        world
+        self
     }
 
     /// A worker that can be added as `host`.

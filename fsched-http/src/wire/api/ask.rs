@@ -143,6 +143,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::json::tests::any_json;
 
     fn run(body: Value) -> Result<RunBody, ApiError> {
         JsonObject::parse(body.to_string().as_bytes()).and_then(RunBody::try_from)
@@ -228,37 +229,6 @@ mod tests {
         let error = size(r#"{"function_name": "f", "parameters": [1]}"#).unwrap_err();
         assert_eq!(error.message(), "parameters has to be an object");
         assert_eq!(size(r#"{"function_name": "a\u0000b"}"#).unwrap_err().code(), Code::BadValue);
-    }
-
-    /// Any JSON, with the keys that matter often among its keys.
-    fn any_json() -> impl Strategy<Value = Value> {
-        let key = prop_oneof![
-            Just("command".to_owned()),
-            Just("task_id".to_owned()),
-            Just("input_size".to_owned()),
-            Just("timeout".to_owned()),
-            Just("idempotent".to_owned()),
-            Just("function_name".to_owned()),
-            Just("parameters".to_owned()),
-            ".{0,8}",
-        ];
-        let leaf = prop_oneof![
-            Just(Value::Null),
-            any::<bool>().prop_map(Value::from),
-            any::<i64>().prop_map(Value::from),
-            any::<u64>().prop_map(Value::from),
-            any::<f64>().prop_map(Value::from),
-            ".{0,16}".prop_map(Value::from),
-            "f-[0-9]{1,20}".prop_map(Value::from),
-            "[0-9]{1,20}".prop_map(Value::from),
-        ];
-        leaf.prop_recursive(3, 48, 8, move |inner| {
-            prop_oneof![
-                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-                proptest::collection::btree_map(key.clone(), inner, 0..8)
-                    .prop_map(|keys| Value::Object(keys.into_iter().collect())),
-            ]
-        })
     }
 
     proptest! {
