@@ -273,6 +273,22 @@ pub struct CacheDomain {
     pub geometry: CacheGeometry,
 }
 
+impl CacheDomain {
+    /// A made-up domain, number 0: the CPUs 0 to `cpus` − 1, and `ways` ways of `way_size` without special rules. For
+    /// tests, simulations, and whoever does not care.
+    pub fn nominal(cpus: u16, ways: Ways, way_size: Bytes) -> Self {
+        let geometry = CacheGeometry {
+            size: Bytes(way_size.0 * u64::from(ways.get())),
+            ways,
+            min_ways: Ways::ONE,
+            contiguous: true,
+            shareable: 0,
+            classes: 15,
+        };
+        Self { id: DomainId(0), cpus: (0..cpus).map(CpuId).collect(), geometry }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

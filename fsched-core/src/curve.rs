@@ -142,7 +142,7 @@ impl Curve {
             return CurvePoint { cache, ..edge };
         };
         let share = (cache.0 - left.cache.0) as f64 / (right.cache.0 - left.cache.0) as f64;
-        let between = |a: f64, b: f64| (b - a).mul_add(share, a);
+        let between = |a: f64, b: f64| a * (1.0 - share) + b * share;
         let seconds = between(left.seconds, right.seconds);
         // Rounding must not push the time out of its interval.
         CurvePoint {

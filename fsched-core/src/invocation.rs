@@ -40,6 +40,21 @@ pub struct Submission {
     pub only_if_known: bool,
 }
 
+impl Submission {
+    /// A function on so much input, and nothing special.
+    pub fn new(function: FunctionId, input_size: InputSize) -> Self {
+        Self {
+            function,
+            command: None,
+            input_size,
+            payload: None,
+            timeout: None,
+            idempotent: false,
+            only_if_known: false,
+        }
+    }
+}
+
 /// How much cache an order asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

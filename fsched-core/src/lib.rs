@@ -13,6 +13,7 @@
 //! | [`store`] | the seam: keep functions, samples, workers |
 //! | [`cluster`] | the workers and what is promised on them |
 //! | [`cache`], [`curve`], [`sample`], [`function`], [`invocation`], [`id`], [`time`] | the words |
+//! | `mock` | mocks of the seams, for tests (feature `test-util`) |
 //!
 //! Nothing here reads a clock: `now` is passed in, so that the simulator runs the same objects under virtual time.
 

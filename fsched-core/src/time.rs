@@ -58,8 +58,8 @@ pub mod humane {
     #[error("{0:?} is not a duration such as 500ms, 30s, 1.5s, 15m or 2h")]
     pub struct ParseDurationError(pub String);
 
-    /// The longest duration that is accepted: a hundred years.
-    const MAX_SECONDS: f64 = 100.0 * 365.25 * 86_400.0;
+    /// The longest duration that is accepted, nanoseconds: a hundred years.
+    const MAX_NANOS: u64 = 36_525 * 86_400 * 1_000_000_000;
 
     /// Reads `500ms`, `30s`, `15m`, `2h`; a bare number is seconds. Fractions are fine, signs and exponents are not.
     ///
@@ -69,21 +69,28 @@ pub mod humane {
         let error = || ParseDurationError(text.chars().take(40).collect());
         let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
         let (number, unit) = text.split_at(split);
-        let unit = match unit {
-            "ns" => 1e-9,
-            "us" => 1e-6,
-            "ms" => 1e-3,
-            "s" | "" => 1.0,
-            "m" => 60.0,
-            "h" => 3600.0,
+        let unit: u64 = match unit {
+            "ns" => 1,
+            "us" => 1_000,
+            "ms" => 1_000_000,
+            "s" | "" => 1_000_000_000,
+            "m" => 60_000_000_000,
+            "h" => 3_600_000_000_000,
             _ => return Err(error()),
         };
-        let seconds = number.parse::<f64>().map_err(|_| error())? * unit;
-        if seconds > MAX_SECONDS {
-            return Err(error());
-        }
-        // Rounded to the nanosecond, so that what is written reads back as the same.
-        Ok(Duration::from_nanos((seconds * 1e9).round() as u64))
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+        let parse = |digits: &str| -> Option<u64> {
+            (!digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().ok())?
+        };
+        // Digits beyond the ninth are below what any unit resolves.
+        let fraction = fraction.get(..9).unwrap_or(fraction);
+        let scale = 10u64.pow(fraction.len() as u32);
+        let nanos = || {
+            let fraction = u128::from(parse(fraction)?) * u128::from(unit) / u128::from(scale);
+            let nanos = parse(whole)?.checked_mul(unit)?.checked_add(u64::try_from(fraction).ok()?)?;
+            (nanos <= MAX_NANOS).then_some(nanos)
+        };
+        nanos().map(Duration::from_nanos).ok_or_else(error)
     }
 
     /// Writes it in the largest unit that needs no fraction.
@@ -130,7 +137,11 @@ pub mod humane {
             assert_eq!(parse("500ms"), Ok(Duration::from_millis(500)));
             assert_eq!(parse("1.5"), Ok(Duration::from_millis(1500)));
             assert_eq!(parse("15m"), Ok(Duration::from_secs(900)));
-            for text in ["", "s", "-1s", "1e3s", "1 s", "1.2.3s", "9999999999h", "5d", "inf", "NaN"] {
+            assert_eq!(parse("3288701476ms"), Ok(Duration::from_millis(3_288_701_476)));
+            assert_eq!(parse("0.0000000019s"), Ok(Duration::from_nanos(1)));
+            for text in
+                ["", "s", "-1s", ".5s", "5.s", "1e3s", "1 s", "1.2.3s", "9999999999h", "5d", "inf", "NaN"]
+            {
                 assert!(parse(text).is_err(), "{text:?}");
             }
         }

@@ -64,9 +64,12 @@ impl DomainView {
         u32::from(self.geometry().usable_ways().get()).saturating_sub(taken) as u8
     }
 
-    /// Ways that may be promised exclusively at most: the last few stay for those who share.
+    /// Ways that may be promised exclusively at most: the last few stay for those who share, as does one class.
     pub fn exclusive_limit(&self) -> u8 {
         let geometry = self.geometry();
+        if geometry.classes < 2 {
+            return 0;
+        }
         geometry.usable_ways().get().saturating_sub(geometry.min_ways.get())
     }
 

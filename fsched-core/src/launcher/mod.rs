@@ -13,12 +13,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-#[cfg(feature = "test-util")]
-pub use scripted::{Script, ScriptedLauncher, ended};
-
 use crate::cache::{Bytes, ClosId, DomainId};
 use crate::id::{AttemptId, ContentHash};
 use crate::invocation::Output;
+
+#[cfg(feature = "test-util")]
+pub use scripted::{Script, ScriptedLauncher, ended};
 
 /// What one process tree may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

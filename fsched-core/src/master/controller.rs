@@ -79,6 +79,8 @@ pub(super) struct Live {
     avoid: Vec<(WorkerId, Timestamp)>,
     returns: u32,
     failed_over: bool,
+    /// Whether it is to end as soon as it comes back from its worker.
+    cancelled: bool,
     /// Since when no worker there is could ever hold it.
     hopeless_since: Option<Timestamp>,
 }
@@ -390,6 +392,10 @@ impl Master {
         effects: &mut Effects,
     ) {
         let Some(live) = self.live.get_mut(&id) else { return };
+        if live.cancelled {
+            self.end(now, id, EndKind::Cancelled, Outcome::Cancelled, effects);
+            return;
+        }
         if let Some((worker, until)) = avoid {
             live.avoid(worker, until);
         }
@@ -405,7 +411,7 @@ impl Master {
     /// Its worker is lost, and nobody knows how far it came: a second try where that does no harm, once.
     fn fail_over(&mut self, now: Timestamp, id: InvocationId, worker: WorkerId, effects: &mut Effects) {
         let Some(live) = self.live.get_mut(&id) else { return };
-        if !live.invocation.submission.idempotent || live.failed_over {
+        if !live.invocation.submission.idempotent || live.failed_over || live.cancelled {
             self.end(now, id, EndKind::LostWorker, Outcome::Lost(LostReason::Worker), effects);
             return;
         }
@@ -516,13 +522,14 @@ impl Master {
     /// # Errors
     /// Where there is nothing to end.
     pub fn cancel(&mut self, now: Timestamp, id: InvocationId) -> Result<Effects, CancelError> {
-        let Some(live) = self.live.get(&id) else {
+        let Some(live) = self.live.get_mut(&id) else {
             let known = self.history.get(id).is_some();
             return Err(if known { CancelError::AlreadyEnded(id) } else { CancelError::Unknown(id) });
         };
         let mut effects = Effects::new();
         match live.invocation.state {
             InvocationState::Running { attempt, worker, .. } => {
+                live.cancelled = true;
                 effects.extend(self.members.peer(worker).map(|to| Effect::Cancel { to, attempt }));
                 return Ok(effects);
             }
@@ -664,6 +671,7 @@ impl Live {
             avoid: Vec::new(),
             returns: 0,
             failed_over: false,
+            cancelled: false,
             hopeless_since: None,
         }
     }

@@ -1,6 +1,7 @@
 //! The original fsched's form: `a + b/(1+√(x−1))`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,7 @@ use crate::sample::Sample;
 #[serde(default, deny_unknown_fields)]
 pub struct AsymptoticConfig {
     /// Bytes in the way that `x` counts; the form's bend lies there, whatever a machine's own ways hold.
+    #[serde(with = "crate::cache::humane_bytes")]
     pub way_size: Bytes,
 }
 
@@ -32,8 +34,8 @@ impl Default for AsymptoticConfig {
 /// The original fsched's predictor: `t(x) = a + b/(1+√(x−1))` with `x` ways.
 ///
 /// - At a known input size `a` and `b` are the least squares fit to the medians of its newest runs under enforced
-///   masks; both are at least zero, so that the curve never rises. With a single cache size `b/a` is that of the
-///   middle reference function.
+///   masks; both are at least zero, so that the curve never rises. Where these span no factor of two, `b/a`
+///   is that of the middle reference function.
 /// - At an unseen one it takes the nearest known input size, finds the reference function (at one of its sizes)
 ///   whose fitted curve there differs least, scales the reference's size by the same ratio, and takes the reference
 ///   curve of the nearest size to that. Curves are compared, and taken over, relative to their mean time over 1 to
@@ -85,20 +87,20 @@ impl AsymptoticPredictor {
     fn fit(&self, history: &History, at: &AtSize) -> Option<Fitted> {
         let points: Vec<_> =
             at.measured().map(|(cache, seen)| (cache.0 as f64 / self.way_size(), seen.seconds)).collect();
-        match points.as_slice() {
-            [] => {
+        match points.last() {
+            None => {
                 let seconds = at.whole()?.seconds;
                 Some(Fitted::prior(history.whole_cache().0 as f64 / self.way_size(), seconds))
             }
-            [(x, seconds)] => Some(Fitted::prior(*x, *seconds)),
-            several => Some(Fitted::measured(several)),
+            Some(_) if at.is_curve() => Some(Fitted::measured(&points)),
+            Some((x, seconds)) => Some(Fitted::prior(*x, *seconds)),
         }
     }
 
     /// The form at an unseen input size, by likeness to a reference function.
     fn assist(&self, history: &History, input_size: InputSize) -> Option<Fitted> {
-        let known = history.sizes().filter_map(|(size, at)| Some((size, self.fit(history, at)?)));
-        let (size, nearest) = known.min_by_key(|(size, _)| size.0.abs_diff(input_size.0))?;
+        let (size, at) = history.sizes().min_by_key(|(size, _)| size.0.abs_diff(input_size.0))?;
+        let nearest = self.fit(history, at)?;
         let like = likest(&nearest.form);
         let ratio = input_size.0.max(1) as f64 / size.0.max(1) as f64;
         let there = of_size(like, like.input_size as f64 * ratio);
@@ -127,7 +129,7 @@ impl Predictor for AsymptoticPredictor {
         let known = self.functions.get(&function).and_then(|history| self.known_curve(history, input_size));
         Prediction {
             knowledge: self.sightings.knowledge(function, input_size),
-            curve: known.unwrap_or_else(unknown_curve),
+            curve: Arc::new(known.unwrap_or_else(unknown_curve)),
         }
     }
 

@@ -47,8 +47,8 @@ const MIB: f64 = (1 << 20) as f64;
 
 /// Times that never rise with cache, through the points given.
 ///
-/// Between points it is a straight line, and all between the neighbours' times is possible; outside of them
-/// it follows [`prior_slowdown`].
+/// Between points it is a straight line, and all between the neighbours' times is possible. Outside of them
+/// its interval follows [`prior_slowdown`], and where they are no curve its times do too.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Fit {
     /// By rising cache; at least one.
@@ -60,7 +60,7 @@ impl Fit {
     /// The never-rising curve nearest to what was measured, by rising cache: weighted least squares by pooling
     /// neighbours that violate the order (Barlow et al., Statistical Inference under Order Restrictions, 1972).
     ///
-    /// `None` where nothing was measured. Measured at one cache only, the shape is the prior's.
+    /// `None` where nothing was measured. Measured at too narrow a range of caches, the shape around it is the prior's.
     pub(super) fn isotonic(measured: impl Iterator<Item = (Bytes, Summary)>) -> Option<Self> {
         let measured: Vec<_> = measured.collect();
         let pooled = pool(&measured.iter().map(|(_, s)| (s.seconds, s.runs)).collect::<Vec<_>>());
@@ -73,8 +73,9 @@ impl Fit {
             (cache.0.max(1) as f64, estimate)
         });
         let points: Vec<_> = points.collect();
-        let provenance = if points.len() > 1 { Provenance::Measured } else { Provenance::Prior };
-        (!points.is_empty()).then_some(Self { points, provenance })
+        let (first, last) = (points.first()?.0, points.last()?.0);
+        let provenance = if is_curve(first, last) { Provenance::Measured } else { Provenance::Prior };
+        Some(Self { points, provenance })
     }
 
     /// One known time, and the prior's shape around it.
@@ -95,14 +96,21 @@ impl Fit {
             (Some(left), Some(right)) => between(left, right, cache),
             (None, Some((at, edge))) => {
                 let ratio = prior_slowdown(cache) / prior_slowdown(at);
-                Estimate { seconds: edge.seconds * ratio, low: edge.low, high: edge.high * ratio.powi(3) }
+                let seconds = self.outside(edge.seconds, ratio);
+                Estimate { seconds, low: edge.low, high: edge.high * ratio.powi(3) }
             }
             (Some((at, edge)), None) => {
                 let ratio = prior_slowdown(cache) / prior_slowdown(at);
-                Estimate { seconds: edge.seconds * ratio, low: edge.low * ratio.powi(3), high: edge.high }
+                let seconds = self.outside(edge.seconds, ratio);
+                Estimate { seconds, low: edge.low * ratio.powi(3), high: edge.high }
             }
             (None, None) => unreachable!("a fit has at least one point"),
         }
+    }
+
+    /// A measured curve goes on flat: on real functions that errs less than any slope.
+    fn outside(&self, edge: f64, ratio: f64) -> f64 {
+        if self.provenance == Provenance::Measured { edge } else { edge * ratio }
     }
 
     /// Where it was measured, bytes.
@@ -129,8 +137,8 @@ pub(super) fn curve(
     caches.sort_unstable();
     caches.dedup();
     if let (Some(&first), Some(&last)) = (caches.first(), caches.last()) {
-        let doublings = [2, 4, 8];
-        caches.extend(doublings.iter().flat_map(|n| [(first / n).max(1), last.saturating_mul(*n)]));
+        caches.extend([2, 4, 8, 16, 32, 64].map(|n| (first / n).max(1)));
+        caches.extend([2, 4, 8].map(|n| last.saturating_mul(n)));
         caches.sort_unstable();
         caches.dedup();
     }
@@ -147,11 +155,16 @@ pub(super) fn curve(
     Curve::new(points.collect(), provenance).unwrap_or_else(|_| Curve::flat(1.0, 1e3, Provenance::Prior))
 }
 
+/// Whether times from `first` to `last` bytes of cache show a shape: the ends are at least a factor of two apart.
+pub(super) fn is_curve(first: f64, last: f64) -> bool {
+    last >= 2.0 * first
+}
+
 /// On the straight line, and where the points are far, anything between them: what the points
 /// hide is a cliff at worst.
 fn between(left: (f64, Estimate), right: (f64, Estimate), cache: f64) -> Estimate {
     let share = (cache - left.0) / (right.0 - left.0);
-    let line = |a: f64, b: f64| (b - a).mul_add(share, a);
+    let line = |a: f64, b: f64| a * (1.0 - share) + b * share;
     let doubt = 4.0 * share * (1.0 - share);
     let (low, high) = (line(left.1.low, right.1.low), line(left.1.high, right.1.high));
     Estimate {
@@ -210,17 +223,22 @@ mod tests {
     }
 
     #[test]
-    fn outside_of_what_was_measured_the_prior_goes_on() {
+    fn outside_of_what_was_measured_a_curve_goes_on_flat_and_unsure() {
         let fit = measured(&[(4, 2.0), (8, 1.0)]);
         let at = |mib: u64| fit.at(Bytes::mib(mib).0 as f64);
-        assert!(at(1).seconds > 2.0 && at(1).high > 4.0 && at(1).low < 2.0);
-        assert!(at(32).seconds < 1.0 && at(32).seconds > 0.8 && at(32).low < 0.8);
+        assert!(at(1).seconds == 2.0 && at(1).high > 4.0 && at(1).low < 2.0);
+        assert!(at(32).seconds == 1.0 && at(32).low < 0.8);
     }
 
     #[test]
-    fn one_cache_alone_is_no_measured_curve() {
-        assert_eq!(measured(&[(4, 2.0)]).curve().provenance(), Provenance::Prior);
-        assert_eq!(measured(&[(4, 2.0), (5, 2.0)]).curve().provenance(), Provenance::Measured);
+    fn a_narrow_range_of_caches_is_no_curve() {
+        let wide = measured(&[(4, 2.0), (8, 2.0)]).curve();
+        assert_eq!(wide.provenance(), Provenance::Measured);
+        assert_eq!(wide.at(Bytes::mib(1)).seconds, 2.0);
+        let narrow = measured(&[(4, 2.0), (5, 2.0)]).curve();
+        assert_eq!(narrow.provenance(), Provenance::Prior);
+        assert!(narrow.at(Bytes::mib(1)).seconds > 2.5, "the prior goes on around it");
+        assert!(narrow.at(Bytes::mib(20)).seconds < 1.9);
     }
 
     proptest! {

@@ -1,6 +1,7 @@
 //! Always the curves it was given.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::cache::Ways;
 use crate::curve::{Curve, Provenance};
@@ -13,29 +14,39 @@ use crate::sample::Sample;
 /// as the template for a predictor of your own.
 #[derive(Debug, Clone)]
 pub struct FixedPredictor {
-    default: Curve,
-    functions: BTreeMap<FunctionId, Curve>,
-    sizes: BTreeMap<(FunctionId, InputSize), Curve>,
+    default: Arc<Curve>,
+    functions: BTreeMap<FunctionId, Arc<Curve>>,
+    sizes: BTreeMap<(FunctionId, InputSize), Arc<Curve>>,
     sightings: Sightings,
 }
 
 impl FixedPredictor {
     /// Predicts `default` for every function.
-    pub fn new(default: Curve) -> Self {
-        Self { default, functions: BTreeMap::new(), sizes: BTreeMap::new(), sightings: Sightings::default() }
+    pub fn new(default: impl Into<Arc<Curve>>) -> Self {
+        Self {
+            default: default.into(),
+            functions: BTreeMap::new(),
+            sizes: BTreeMap::new(),
+            sightings: Sightings::default(),
+        }
     }
 
     /// Predicts `curve` for one function, whatever the input size.
     #[must_use]
-    pub fn with_function(mut self, function: FunctionId, curve: Curve) -> Self {
-        self.functions.insert(function, curve);
+    pub fn with_function(mut self, function: FunctionId, curve: impl Into<Arc<Curve>>) -> Self {
+        self.functions.insert(function, curve.into());
         self
     }
 
     /// Predicts `curve` for one function at one input size.
     #[must_use]
-    pub fn with_size(mut self, function: FunctionId, input_size: InputSize, curve: Curve) -> Self {
-        self.sizes.insert((function, input_size), curve);
+    pub fn with_size(
+        mut self,
+        function: FunctionId,
+        input_size: InputSize,
+        curve: impl Into<Arc<Curve>>,
+    ) -> Self {
+        self.sizes.insert((function, input_size), curve.into());
         self
     }
 }
@@ -60,7 +71,7 @@ impl Predictor for FixedPredictor {
         let own = self.sizes.get(&(function, input_size)).or_else(|| self.functions.get(&function));
         Prediction {
             knowledge: self.sightings.knowledge(function, input_size),
-            curve: own.unwrap_or(&self.default).clone(),
+            curve: Arc::clone(own.unwrap_or(&self.default)),
         }
     }
 
@@ -83,8 +94,8 @@ mod tests {
             flat(3.0),
         );
         let predict = |function, size| predictor.predict(FunctionId(function), InputSize(size)).curve;
-        assert_eq!(predict(1, 8), flat(3.0));
-        assert_eq!(predict(1, 9), flat(2.0));
-        assert_eq!(predict(2, 8), flat(1.0));
+        assert_eq!(*predict(1, 8), flat(3.0));
+        assert_eq!(*predict(1, 9), flat(2.0));
+        assert_eq!(*predict(2, 8), flat(1.0));
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::cache::Bytes;
 use crate::function::InputSize;
+use crate::predictor::fit::is_curve;
 use crate::sample::Sample;
 
 /// The most input sizes kept of one function; beyond, the size not seen for longest goes, one that was
@@ -66,6 +67,9 @@ struct Runs {
     alone: u8,
     next: u8,
     len: u8,
+    /// What they amount to, kept so that predicting need not sort.
+    median: f32,
+    spread: f32,
 }
 
 /// What some runs amount to.
@@ -133,6 +137,12 @@ impl AtSize {
         self.caches.iter().map(|at| (at.cache, at.runs.summary()))
     }
 
+    /// Whether the caches it was measured at show the shape of its curve.
+    pub(super) fn is_curve(&self) -> bool {
+        let edge = |at: Option<&AtCache>| at.map_or(1.0, |at| at.cache.0.max(1) as f64);
+        is_curve(edge(self.caches.first()), edge(self.caches.last()))
+    }
+
     /// Time with the whole cache, where masks were not enforced.
     pub(super) fn whole(&self) -> Option<Summary> {
         (self.whole.len > 0).then(|| self.whole.summary())
@@ -171,10 +181,17 @@ impl Runs {
         self.alone = self.alone & !(1 << slot) | u8::from(alone) << slot;
         self.next = ((slot + 1) % Self::KEPT) as u8;
         self.len = (self.len + 1).min(Self::KEPT as u8);
+        let (median, spread) = self.sum_up();
+        (self.median, self.spread) = (median as f32, spread as f32);
     }
 
     /// Of at least one run.
     fn summary(&self) -> Summary {
+        Summary { seconds: f64::from(self.median), spread: f64::from(self.spread), runs: f64::from(self.len) }
+    }
+
+    /// Median and spread of at least one run.
+    fn sum_up(&self) -> (f64, f64) {
         let len = usize::from(self.len);
         let mut runs = [(0.0, 0.0); Self::KEPT];
         for (i, run) in runs[..len].iter_mut().enumerate() {
@@ -189,7 +206,7 @@ impl Runs {
         let seen = 1.4826 * weighted_median(&mut runs[..len]);
         let count = len as f64;
         let variance = ASSUMED_RUNS.mul_add(ASSUMED_SPREAD.powi(2), count * seen * seen);
-        Summary { seconds, spread: (variance / (ASSUMED_RUNS + count)).sqrt(), runs: count }
+        (seconds, (variance / (ASSUMED_RUNS + count)).sqrt())
     }
 }
 

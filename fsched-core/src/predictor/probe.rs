@@ -43,17 +43,12 @@ pub(super) fn spread(bench: &Bench<'_>) -> Option<Ways> {
     (0..count).map(|i| Ways::clamped(nth(i) as u8)).find(|ways| !bench.done.contains(ways))
 }
 
-/// The least and the most ways a probe may have. `None` where there is nothing left to run: the budget is spent,
-/// or masks are not enforced and the whole cache was run.
+/// The least and the most ways a probe may have: the whole cache only, where masks are not enforced. `None` where
+/// the budget is spent.
 fn open(bench: &Bench<'_>) -> Option<(Ways, Ways)> {
-    if bench.done.len() >= bench.budget {
-        return None;
-    }
     let most = bench.geometry.usable_ways();
-    if bench.enforced {
-        return Some((bench.geometry.min_ways.min(most), most));
-    }
-    (!bench.done.contains(&most)).then_some((most, most))
+    let least = if bench.enforced { bench.geometry.min_ways.min(most) } else { most };
+    (bench.done.len() < bench.budget).then_some((least, most))
 }
 
 /// The whole cache, once.

@@ -53,7 +53,7 @@ fn every_predictor_keeps_the_contract() {
 fn a_predictor_is_chosen_by_its_kind() {
     let read = |json: &str| serde_json::from_str::<PredictorConfig>(json);
     assert_eq!(read(r#"{"kind":"interpolating"}"#).unwrap(), PredictorConfig::default());
-    let asymptotic = read(r#"{"kind":"asymptotic","way_size":524288}"#).unwrap();
+    let asymptotic = read(r#"{"kind":"asymptotic","way_size":"512KiB"}"#).unwrap();
     assert_eq!(asymptotic, PredictorConfig::Asymptotic(AsymptoticConfig { way_size: Bytes::kib(512) }));
     assert_eq!(
         read(r#"{"kind":"asymptotic"}"#).unwrap(),

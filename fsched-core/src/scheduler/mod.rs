@@ -4,7 +4,22 @@
 //! | --- | --- |
 //! | `best_fit.rs` | [`BestFit`]: the tightest cache that still fits, as the original fsched chose |
 //! | `least_loaded.rs` | [`LeastLoaded`]: the most free CPUs, blind to caches; the template for your own |
+//! | `feasibility.rs` | what fits where, for every implementation: [`Room`], [`Request::rooms`], [`Request::refusal`] |
 //! | `conformance.rs` | the contract as a suite, for every implementation |
+
+mod best_fit;
+#[cfg(any(test, feature = "test-util"))]
+pub mod conformance;
+mod feasibility;
+mod least_loaded;
+#[cfg(test)]
+mod tests;
+
+pub use best_fit::BestFit;
+pub use feasibility::Room;
+pub use least_loaded::LeastLoaded;
+
+use serde::{Deserialize, Serialize};
 
 use crate::cache::{DomainId, Ways};
 use crate::cluster::ClusterView;
@@ -92,5 +107,32 @@ impl<S: Scheduler + ?Sized> Scheduler for Box<S> {
         view: &ClusterView,
     ) -> Result<Placement, PlaceError> {
         (**self).place(request, ways, view)
+    }
+}
+
+/// Which scheduler to use.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum SchedulerConfig {
+    /// [`BestFit`].
+    BestFit {},
+    /// [`LeastLoaded`].
+    LeastLoaded {},
+}
+
+impl Default for SchedulerConfig {
+    fn default() -> Self {
+        Self::BestFit {}
+    }
+}
+
+impl SchedulerConfig {
+    /// The scheduler it names.
+    pub fn build(&self) -> Box<dyn Scheduler> {
+        match self {
+            Self::BestFit {} => Box::new(BestFit::default()),
+            Self::LeastLoaded {} => Box::new(LeastLoaded::default()),
+        }
     }
 }

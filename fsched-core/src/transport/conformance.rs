@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use super::{Address, Peer, Refusal, Transport, TransportError};
 use crate::allocator::MemoryAllocator;
-use crate::cache::{Bytes, CacheDomain, CacheGeometry, CpuId, DomainId, Ways};
+use crate::cache::{Bytes, CacheDomain, DomainId, Ways};
 use crate::curve::{Curve, Provenance};
 use crate::function::{InputSize, Needs};
 use crate::id::{AttemptId, ContentHash, FunctionId, InvocationId, WorkerId, WorkerKey};
@@ -309,9 +309,9 @@ impl Rig {
         let open = |name| FileStore::open(dir.path().join(name)).expect("a test can make a directory");
         let (masters, files) = (open("master"), open("worker"));
         let file = files.put(b"a function").expect("a test can write files");
-        masters.put(b"a function").expect("a test can write files");
         let config = WorkerConfig { cores: CORES, memory: Bytes::mib(1 << 20), ..WorkerConfig::default() };
-        let allocator = Box::new(MemoryAllocator::new(vec![domain()], false));
+        let domain = CacheDomain::nominal(CORES, ways(16), Bytes::mib(1));
+        let allocator = Box::new(MemoryAllocator::new(vec![domain], false));
         let worker = Worker::new(config, KEY, "1.2.3".to_owned(), allocator, [file]);
         let launcher = Arc::new(ScriptedLauncher::waiting());
         let worker = WorkerNode::start(worker, launcher.clone(), files, Arc::new(|| NOW));
@@ -354,18 +354,6 @@ fn attempt(n: u64) -> AttemptId {
 
 fn ways(n: u8) -> Ways {
     Ways::new(n).expect("a test knows how many ways there can be")
-}
-
-fn domain() -> CacheDomain {
-    let geometry = CacheGeometry {
-        size: Bytes::mib(16),
-        ways: ways(16),
-        min_ways: Ways::ONE,
-        contiguous: true,
-        shareable: 0,
-        classes: 15,
-    };
-    CacheDomain { id: DomainId(0), cpus: (0..CORES).map(CpuId).collect(), geometry }
 }
 
 async fn report(answer: JoinHandle<Result<Report, TransportError>>) -> Report {

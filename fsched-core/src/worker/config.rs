@@ -89,16 +89,15 @@ mod tests {
 
     #[test]
     fn a_worker_that_could_run_nothing_is_refused() {
-        let broken: [(&str, fn(&mut WorkerConfig)); 5] = [
-            ("cores", |c| c.cores = 0),
-            ("memory", |c| c.memory = Bytes(0)),
-            ("max_timeout", |c| c.max_timeout = Duration::ZERO),
-            ("max_processes", |c| c.max_processes = 0),
-            ("max_open_files", |c| c.max_open_files = 3),
+        let valid = WorkerConfig::default();
+        let broken = [
+            ("cores", WorkerConfig { cores: 0, ..valid.clone() }),
+            ("memory", WorkerConfig { memory: Bytes(0), ..valid.clone() }),
+            ("max_timeout", WorkerConfig { max_timeout: Duration::ZERO, ..valid.clone() }),
+            ("max_processes", WorkerConfig { max_processes: 0, ..valid.clone() }),
+            ("max_open_files", WorkerConfig { max_open_files: 3, ..valid }),
         ];
-        for (key, break_it) in broken {
-            let mut config = WorkerConfig::default();
-            break_it(&mut config);
+        for (key, config) in broken {
             assert_eq!(config.validate().map_err(|error| error.key), Err(key));
         }
     }

@@ -95,11 +95,16 @@ proptest! {
         let mut ledger = Ledger::new(&domain);
         let new = ledger.clone();
         let mut hardware: Hardware = ledger.masks().map(|c| (c.class, c.mask)).collect();
+        // What the holders of leases were told.
+        let mut told: BTreeMap<LeaseId, (ClosId, WayMask)> = BTreeMap::new();
         for (lease, event) in life.into_iter().enumerate() {
             let before = ledger.clone();
-            let changes = match event {
+            let (moved, changes) = match event {
                 Event::Acquire(ask) => match ledger.acquire(LeaseId(lease as u64), ask) {
-                    Ok(acquired) => acquired.changes,
+                    Ok(Acquired { grant, changes }) => {
+                        told.insert(grant.lease, (grant.class, grant.mask));
+                        (grant.moved, changes)
+                    }
                     Err(_) => {
                         prop_assert_eq!(&ledger, &before, "a refusal changed something");
                         continue;
@@ -109,9 +114,14 @@ proptest! {
                     let Some(lease) = ledger.leases.keys().nth(which % ledger.leases.len().max(1)).copied() else {
                         continue;
                     };
-                    ledger.release(lease).unwrap().changes
+                    told.remove(&lease);
+                    let released = ledger.release(lease).unwrap();
+                    (released.moved, released.changes)
                 }
             };
+            told.extend(moved.into_iter().map(|m| (m.lease, (m.class, m.mask))));
+            let held = |(&lease, held): (&LeaseId, &Lease)| (lease, (held.class, mask(ledger.bits_of(held.class))));
+            prop_assert_eq!(&told, &ledger.leases.iter().map(held).collect::<BTreeMap<_, _>>());
             replay(&geometry, &mut hardware, &before, &ledger, &changes)?;
         }
         while let Some(lease) = ledger.leases.keys().next().copied() {

@@ -42,7 +42,7 @@ pub struct WorkerNode {
 struct State {
     worker: Worker,
     clock: Timestamp,
-    reports: HashMap<AttemptId, oneshot::Sender<Report>>,
+    reports: HashMap<AttemptId, oneshot::Sender<Box<Report>>>,
     /// What is to be performed, in order.
     effects: VecDeque<Effect>,
     /// Whether somebody is performing.
@@ -104,7 +104,7 @@ impl WorkerNode {
         let mut waiting = Waiting { node: Some(self), attempt };
         let report = report.await;
         waiting.node = None;
-        Ok(report.expect("the worker reports every order that it took"))
+        Ok(*report.expect("the worker reports every order that it took"))
     }
 
     /// Ends an attempt; unknown ones are ignored.
@@ -210,7 +210,7 @@ impl WorkerNode {
                     let waiting = state.reports.remove(&report.attempt);
                     MutexGuard::unlocked(&mut state, || {
                         // Nobody waits any more for the report of what was cancelled by going away.
-                        let _ = waiting.map(|waiting| waiting.send(*report));
+                        let _ = waiting.map(|waiting| waiting.send(report));
                     });
                 }
                 other => MutexGuard::unlocked(&mut state, || self.launch_or_stop(other)),

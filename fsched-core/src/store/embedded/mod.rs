@@ -51,7 +51,7 @@ pub struct EmbeddedStore {
     shared: Arc<Shared>,
     writer: Option<JoinHandle<()>>,
     /// Held as long as the store is open.
-    _lock: File,
+    _lock: Lock,
 }
 
 impl EmbeddedStore {
@@ -173,13 +173,25 @@ fn missing(
     payloads.into_iter().map(decode).collect()
 }
 
-/// Keeps other processes, and other stores of this one, out.
-fn lock(dir: &Path) -> Result<File, StoreError> {
+/// Keeps other processes, and other stores of this one, out as long as it lives.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing does not suffice: a process just being started holds a copy of the file until it is.
+        if let Err(e) = self.0.unlock() {
+            tracing::warn!(error = %e, "the lock of the store could not be given back");
+        }
+    }
+}
+
+fn lock(dir: &Path) -> Result<Lock, StoreError> {
     let path = dir.join("lock");
     let file = File::options().create(true).truncate(false).write(true).open(&path);
     let file = file.map_err(|e| error::of_io(&path, &e))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse { path: dir.to_owned() }),
         Err(TryLockError::Error(e)) => Err(error::of_io(&path, &e)),
     }

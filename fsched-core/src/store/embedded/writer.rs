@@ -91,7 +91,7 @@ impl Shared {
     pub(super) fn wait(&self, waiter: Waiter) {
         let mut state = self.state.lock();
         match state.gone.clone() {
-            Some(reason) => waiter.answer(Err(reason), None),
+            Some(reason) => waiter.answer(Err(&reason)),
             None => state.waiting.push(waiter),
         }
         self.work.notify_one();
@@ -123,15 +123,13 @@ impl Shared {
 }
 
 impl Waiter {
-    fn answer(self, result: Result<(), StoreError>, tables: Option<&Tables>) {
+    /// Answers from the tables, which then have every fact, or says why that cannot be.
+    fn answer(self, tables: Result<&Tables, &StoreError>) {
+        let tables = tables.map_err(Clone::clone);
         // Who does not wait any more needs no answer.
-        match (self, tables) {
-            (Self::Flush(sender), _) => drop(sender.send(result)),
-            (Self::Load(sender), Some(tables)) => drop(sender.send(result.and_then(|()| tables.snapshot()))),
-            (Self::Load(sender), None) => {
-                let gone = StoreError::Io { path: Default::default(), reason: "it is closed".to_owned() };
-                drop(sender.send(result.and(Err(gone))));
-            }
+        match self {
+            Self::Flush(sender) => drop(sender.send(tables.map(|_| ()))),
+            Self::Load(sender) => drop(sender.send(tables.and_then(Tables::snapshot))),
         }
     }
 }
@@ -171,8 +169,10 @@ impl Writer {
             }
             self.shared.state.lock().failure = result.as_ref().err().cloned();
             self.shared.done.notify_all();
+            let tables =
+                result.as_ref().map(|()| self.tables.as_ref().expect("writing well leaves them open"));
             for waiter in waiting {
-                waiter.answer(result.clone(), self.tables.as_ref());
+                waiter.answer(tables);
             }
             if closing {
                 return;
@@ -221,9 +221,10 @@ impl Drop for Writer {
             reason: "the thread that writes it has ended".to_owned(),
         };
         let mut state = self.shared.state.lock();
+        let waiting = std::mem::take(&mut state.waiting);
         state.gone = Some(reason.clone());
-        for waiter in std::mem::take(&mut state.waiting) {
-            waiter.answer(Err(reason.clone()), None);
+        for waiter in waiting {
+            waiter.answer(Err(&reason));
         }
         self.shared.done.notify_all();
     }

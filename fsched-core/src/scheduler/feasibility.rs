@@ -1,0 +1,131 @@
+//! What fits where: the half of placing that is no policy.
+
+use crate::cache::{CacheGeometry, Ways};
+use crate::cluster::{ClusterView, DomainView, Liveness, WorkerView};
+use crate::function::Isolation;
+use crate::scheduler::{PlaceError, Placement, Request, WaysFor};
+
+/// A domain that a request fits in now.
+#[derive(Debug, Clone, Copy)]
+pub struct Room<'a> {
+    /// The worker.
+    pub worker: &'a WorkerView,
+    /// One of its domains.
+    pub domain: &'a DomainView,
+    /// How many ways the request asks for there: see [`Request::ways_in`].
+    pub ways: Ways,
+}
+
+impl Room<'_> {
+    /// To put it here, asking for `ways`.
+    pub fn placement(&self, ways: Ways) -> Placement {
+        Placement { worker: self.worker.id, domain: self.domain.domain.id, ways }
+    }
+}
+
+impl Request<'_> {
+    /// What `wish` ways come to in a domain: at least what a mask must have, at most what may be promised there
+    /// (exclusively, where it must be).
+    pub fn ways_in(&self, domain: &DomainView, wish: Ways) -> Ways {
+        let least = domain.geometry().min_ways.get();
+        let most = match self.needs.isolation {
+            Isolation::Shared => domain.geometry().usable_ways().get(),
+            Isolation::Exclusive => domain.exclusive_limit(),
+        };
+        Ways::clamped(wish.get().min(most).max(least))
+    }
+
+    /// Everywhere it fits now, by rising worker and domain.
+    pub fn rooms<'a>(&'a self, ways: WaysFor<'a>, view: &'a ClusterView) -> impl Iterator<Item = Room<'a>> {
+        let mut wishes = Wishes::new(ways);
+        let usable = |worker: &&WorkerView| {
+            worker.accepts() && !self.avoid.contains(&worker.id) && self.needs.memory <= worker.free_memory()
+        };
+        let domains = |worker: &'a WorkerView| worker.domains.values().map(move |domain| (worker, domain));
+        view.workers().filter(usable).flat_map(domains).filter_map(move |(worker, domain)| {
+            // The cheap question first: on a busy cluster it is the one that most domains fail.
+            if self.needs.cores > domain.free_cores() {
+                return None;
+            }
+            let ways = self.ways_in(domain, wishes.of(domain.geometry()));
+            domain.fits_now(&self.needs, ways, self.alone).then_some(Room { worker, domain, ways })
+        })
+    }
+
+    /// Why it fits nowhere now.
+    pub fn refusal(&self, ways: WaysFor<'_>, view: &ClusterView) -> PlaceError {
+        let mut wishes = Wishes::new(ways);
+        let mut could_hold = |worker: &WorkerView| {
+            self.needs.memory <= worker.memory
+                && worker.domains.values().any(|domain| {
+                    let ways = self.ways_in(domain, wishes.of(domain.geometry()));
+                    domain.fits_empty(&self.needs, ways)
+                })
+        };
+        let mut present = view.workers().filter(|w| w.liveness != Liveness::Dead && !w.draining).peekable();
+        if present.peek().is_none() {
+            PlaceError::NoWorkers
+        } else if present.any(&mut could_hold) {
+            PlaceError::NoRoom
+        } else {
+            PlaceError::NeverFits
+        }
+    }
+}
+
+/// Asks once per kind of cache, not once per domain: thousands of workers have few kinds.
+struct Wishes<'a> {
+    ways: WaysFor<'a>,
+    known: Vec<(CacheGeometry, Ways)>,
+}
+
+impl<'a> Wishes<'a> {
+    /// Beyond so many kinds asking anew is cheaper than looking.
+    const KEPT: usize = 16;
+
+    fn new(ways: WaysFor<'a>) -> Self {
+        Self { ways, known: Vec::new() }
+    }
+
+    fn of(&mut self, geometry: &CacheGeometry) -> Ways {
+        if let Some((_, ways)) = self.known.iter().find(|(known, _)| known == geometry) {
+            return *ways;
+        }
+        let ways = (self.ways)(geometry);
+        if self.known.len() == Self::KEPT {
+            self.known.clear();
+        }
+        self.known.push((*geometry, ways));
+        ways
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::scheduler::tests::{cluster, request};
+
+    #[test]
+    fn a_thousand_equal_caches_are_asked_about_once() {
+        let view = cluster(&[(4, 0); 1000]);
+        let asked = Cell::new(0);
+        let ways = |_: &CacheGeometry| {
+            asked.set(asked.get() + 1);
+            Ways::ONE
+        };
+        assert_eq!(request().rooms(&ways, &view).count(), 1000);
+        assert_eq!(asked.get(), 1);
+    }
+
+    #[test]
+    fn an_exclusive_wish_for_the_whole_cache_comes_to_what_may_be_promised() {
+        let mut request = request();
+        request.needs.isolation = Isolation::Exclusive;
+        let view = cluster(&[(4, 0)]);
+        let rooms: Vec<_> = request.rooms(&|geometry| geometry.usable_ways(), &view).collect();
+        assert_eq!(rooms[0].ways.get(), rooms[0].domain.exclusive_limit());
+        assert!(rooms[0].ways < rooms[0].domain.geometry().usable_ways());
+    }
+}
