@@ -1,0 +1,59 @@
+//! A predictor of one's own: it will take as long as it took last time, whatever the cache.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use fsched_core::cache::{Bytes, Ways};
+use fsched_core::curve::{Curve, Provenance};
+use fsched_core::function::InputSize;
+use fsched_core::id::{FunctionId, WorkerId};
+use fsched_core::predictor::{Bench, Prediction, Predictor, Sightings, conformance};
+use fsched_core::sample::{Sample, Segment};
+
+#[derive(Default)]
+struct LastTime {
+    seconds: BTreeMap<(FunctionId, InputSize), f64>,
+    sightings: Sightings,
+}
+
+impl Predictor for LastTime {
+    fn observe(&mut self, sample: &Sample) {
+        self.sightings.observe(sample);
+        let key = (sample.function, sample.input_size);
+        self.seconds.insert(key, sample.duration().as_secs_f64().max(1e-9));
+    }
+
+    fn forget(&mut self, function: FunctionId) {
+        self.sightings.forget(function);
+        self.seconds.retain(|(of, _), _| *of != function);
+    }
+
+    fn predict(&self, function: FunctionId, input_size: InputSize) -> Prediction {
+        let seen = self.seconds.range((function, InputSize(0))..=(function, InputSize(u64::MAX)));
+        let nearest = seen.min_by_key(|((_, size), _)| size.0.abs_diff(input_size.0));
+        let (seconds, factor) = nearest.map_or((1.0, 1000.0), |(_, &seconds)| (seconds, 2.0));
+        let curve = Curve::flat(seconds, factor, Provenance::Prior);
+        Prediction { knowledge: self.sightings.knowledge(function, input_size), curve: curve.into() }
+    }
+
+    fn next_probe(&self, _: FunctionId, _: InputSize, bench: &Bench<'_>) -> Option<Ways> {
+        let whole = bench.geometry.usable_ways();
+        (bench.done.len() < bench.budget && !bench.done.contains(&whole)).then_some(whole)
+    }
+}
+
+fn main() {
+    let mut mine = LastTime::default();
+    let (function, worker, cache) = (FunctionId(1), WorkerId(1), Bytes::mib(8));
+    for (size, millis) in [(100, 12), (200, 23), (400, 51)] {
+        let segments = vec![Segment { cache, duration: Duration::from_millis(millis) }];
+        let (input_size, enforced, co_runners, benchmark) = (InputSize(size), false, 0, true);
+        mine.observe(&Sample { function, input_size, segments, worker, enforced, co_runners, benchmark });
+    }
+    for size in [100, 190, 1000] {
+        let Prediction { knowledge, curve } = mine.predict(function, InputSize(size));
+        println!("input size {size}: {knowledge:?}, {:.0} ms", curve.at(cache).seconds * 1e3);
+    }
+    conformance::check(LastTime::default);
+    println!("It keeps the contract of a predictor.");
+}
