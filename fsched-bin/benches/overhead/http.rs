@@ -4,7 +4,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 /// One connection to one server.
-pub struct Client {
+pub(crate) struct Client {
     stream: BufReader<TcpStream>,
     address: SocketAddr,
     buffer: Vec<u8>,
@@ -12,14 +12,14 @@ pub struct Client {
 
 impl Client {
     /// Connects.
-    pub fn connect(address: SocketAddr) -> io::Result<Self> {
+    pub(crate) fn connect(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         Ok(Self { stream: BufReader::new(stream), address, buffer: Vec::new() })
     }
 
     /// Posts a body; the answer's status and body.
-    pub fn post(&mut self, path: &str, content_type: &str, body: &[u8]) -> io::Result<(u16, &[u8])> {
+    pub(crate) fn post(&mut self, path: &str, content_type: &str, body: &[u8]) -> io::Result<(u16, &[u8])> {
         let head = format!(
             "POST {path} HTTP/1.1\r\nhost: {}\r\ncontent-type: {content_type}\r\nx-fsched-protocol: 1\r\ncontent-length: {}\r\n\r\n",
             self.address,
@@ -28,18 +28,6 @@ impl Client {
         let mut request = head.into_bytes();
         request.extend_from_slice(body);
         self.stream.get_mut().write_all(&request)?;
-        self.read_answer()
-    }
-
-    /// Puts a body.
-    pub fn put(&mut self, path: &str, body: &[u8]) -> io::Result<(u16, &[u8])> {
-        let head = format!(
-            "PUT {path} HTTP/1.1\r\nhost: {}\r\ncontent-length: {}\r\n\r\n",
-            self.address,
-            body.len()
-        );
-        self.stream.get_mut().write_all(head.as_bytes())?;
-        self.stream.get_mut().write_all(body)?;
         self.read_answer()
     }
 

@@ -13,16 +13,16 @@ use super::platform::{Cluster, Program};
 use super::{Case, System};
 
 /// How much to measure.
-pub struct Plan {
+pub(crate) struct Plan {
     /// How often every case is measured.
-    pub rounds: usize,
+    pub(crate) rounds: usize,
     /// Invocations per case with one client; with more, as many more as finish in the same time.
     invocations: usize,
 }
 
 impl Plan {
     /// Reads `--quick` and `--rounds N`; what cargo adds is ignored.
-    pub fn from_arguments(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
+    pub(crate) fn from_arguments(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut plan = Self { rounds: 3, invocations: 1_000 };
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
@@ -41,15 +41,15 @@ impl Plan {
 
 /// What one case brought.
 #[derive(Debug, Clone, Copy)]
-pub struct Measured {
+pub(crate) struct Measured {
     /// Median time of an invocation, ms.
-    pub p50: f64,
+    pub(crate) p50: f64,
     /// 99th percentile, ms.
-    pub p99: f64,
+    pub(crate) p99: f64,
     /// Invocations per second.
-    pub throughput: f64,
+    pub(crate) throughput: f64,
     /// CPU time per invocation, ms: of the servers and the functions; for bare spawns of this process, which starts them.
-    pub cpu: f64,
+    pub(crate) cpu: f64,
 }
 
 /// CPU time that a process and its reaped children have used.
@@ -127,7 +127,7 @@ fn client<'a>(
 }
 
 /// Measures one case once.
-pub fn measure(
+pub(crate) fn measure(
     case: &Case,
     plan: &Plan,
     program: &Program,

@@ -16,20 +16,20 @@ use platform::{Cluster, Program};
 
 /// One line of the result: what was driven, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Case {
+struct Case {
     /// How many functions the worker may run at once.
-    pub slots: u16,
+    slots: u16,
     /// How many clients ask at once.
-    pub clients: usize,
+    clients: usize,
     /// How many different functions they ask for, in turn.
-    pub functions: usize,
+    functions: usize,
     /// What is asked.
-    pub system: System,
+    system: System,
 }
 
 /// What is asked to run the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum System {
+enum System {
     /// `std::process::Command`, with both outputs captured: `posix_spawn`, pipes, `wait`.
     Bare,
     /// A worker, over HTTP.

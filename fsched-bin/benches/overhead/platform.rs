@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use super::http::Client;
 
 /// How many functions there are; all of them are the same program, under as many content hashes.
-pub const FUNCTIONS: usize = 100;
+pub(crate) const FUNCTIONS: usize = 100;
 
 /// A program that prints one line and ends: as fast as one in C, which it is but for the spelling.
 const SOURCE: &str = r#"#![no_main]
@@ -26,15 +26,15 @@ pub extern "C" fn main(_: i32, _: *const *const u8) -> i32 {
 "#;
 
 /// The program, compiled.
-pub struct Program {
+pub(crate) struct Program {
     /// Where it lies.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     _folder: TempDir,
 }
 
 impl Program {
     /// Compiles it with the Rust compiler at hand.
-    pub fn build() -> Result<Self, Box<dyn Error>> {
+    pub(crate) fn build() -> Result<Self, Box<dyn Error>> {
         let folder = tempfile::tempdir()?;
         let (source, path) = (folder.path().join("trivial.rs"), folder.path().join("trivial"));
         fs::write(&source, SOURCE)?;
@@ -52,11 +52,11 @@ impl Program {
 }
 
 /// A server in a process of its own, ended when dropped.
-pub struct Server {
+pub(crate) struct Server {
     /// Its process.
-    pub pid: u32,
+    pub(crate) pid: u32,
     /// Where it listens.
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
     child: Child,
 }
 
@@ -84,21 +84,19 @@ impl Drop for Server {
 }
 
 /// A master, its worker, and the functions on them.
-pub struct Cluster {
+pub(crate) struct Cluster {
     /// The master.
-    pub master: Server,
+    pub(crate) master: Server,
     /// Its only worker.
-    pub worker: Server,
-    /// The functions' ids.
-    pub functions: Vec<String>,
+    pub(crate) worker: Server,
     /// The functions' files, as the worker knows them.
-    pub files: Vec<String>,
+    pub(crate) files: Vec<String>,
     _folder: TempDir,
 }
 
 impl Cluster {
     /// Starts both, pushes the functions and runs each once.
-    pub fn start(program: &Program, slots: u16) -> Result<Self, Box<dyn Error>> {
+    pub(crate) fn start(program: &Program, slots: u16) -> Result<Self, Box<dyn Error>> {
         let folder = tempfile::tempdir()?;
         let master = Server::start(
             Command::new(env!("CARGO_BIN_EXE_fsched-master"))
@@ -113,14 +111,12 @@ impl Cluster {
                 .arg(folder.path().join("worker")),
         )?;
         let mut client = Client::connect(master.address)?;
-        let (mut functions, mut files) = (Vec::new(), Vec::new());
+        let mut files = Vec::new();
         let code = fs::read(&program.path)?;
         for i in 0..FUNCTIONS {
-            let (id, file) = push(&mut client, &code, i)?;
-            functions.push(id);
-            files.push(file);
+            files.push(push(&mut client, &code, i)?);
         }
-        let cluster = Self { master, worker, functions, files, _folder: folder };
+        let cluster = Self { master, worker, files, _folder: folder };
         cluster.warm_up(&mut client)?;
         Ok(cluster)
     }
@@ -151,8 +147,9 @@ impl Cluster {
     }
 }
 
-/// Uploads the program with a number behind it, which the loader ignores and the hash does not.
-fn push(client: &mut Client, code: &[u8], number: usize) -> Result<(String, String), Box<dyn Error>> {
+/// Uploads the program with a number behind it, which the loader ignores and the hash does not: the
+/// hash.
+fn push(client: &mut Client, code: &[u8], number: usize) -> Result<String, Box<dyn Error>> {
     const BOUNDARY: &str = "fsched-overhead-boundary";
     let mut body = format!(
         "--{BOUNDARY}\r\ncontent-disposition: form-data; name=\"name\"\r\n\r\ntrivial-{number}\r\n\
@@ -166,8 +163,8 @@ fn push(client: &mut Client, code: &[u8], number: usize) -> Result<(String, Stri
     let content_type = format!("multipart/form-data; boundary={BOUNDARY}");
     let (status, answer) = client.post("/controller/task/new", &content_type, &body)?;
     let answer: Value = serde_json::from_slice(answer)?;
-    match (status, answer["task_id"].as_str(), answer["file"].as_str()) {
-        (200, Some(id), Some(file)) => Ok((id.to_owned(), file.to_owned())),
+    match (status, answer["file"].as_str()) {
+        (200, Some(file)) => Ok(file.to_owned()),
         _ => Err(format!("the upload failed: {answer}").into()),
     }
 }

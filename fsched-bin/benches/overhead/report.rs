@@ -6,7 +6,7 @@ use super::{Case, System};
 type Results = [(Case, Vec<Measured>)];
 
 /// The machine's load averages, as text.
-pub fn load_average() -> String {
+pub(crate) fn load_average() -> String {
     std::fs::read_to_string("/proc/loadavg")
         .map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned())
 }
@@ -34,7 +34,7 @@ fn ratio(over: &[Measured], under: &[Measured], value: impl Fn(&Measured) -> f64
 }
 
 /// Prints everything.
-pub fn print(results: &Results, load_before: &str) {
+pub(crate) fn print(results: &Results, load_before: &str) {
     println!("load before: {load_before}; after: {}", load_average());
     println!();
     println!("| slots | clients | functions | asked | p50 ms | p99 ms | per second | CPU ms |");

@@ -309,6 +309,7 @@ impl Rig {
         let open = |name| FileStore::open(dir.path().join(name)).expect("a test can make a directory");
         let (masters, files) = (open("master"), open("worker"));
         let file = files.put(b"a function").expect("a test can write files");
+        masters.put(b"a function").expect("a test can write files");
         let config = WorkerConfig { cores: CORES, memory: Bytes::mib(1 << 20), ..WorkerConfig::default() };
         let domain = CacheDomain::nominal(CORES, ways(16), Bytes::mib(1));
         let allocator = Box::new(MemoryAllocator::new(vec![domain], false));

@@ -6,7 +6,7 @@
 //! | `orders.rs` | orders: held until the attempt is over, cancelled when the line breaks |
 //! | `files.rs` | functions' files: streamed in, checked, kept by content hash |
 //! | `status.rs` | heartbeats, health, numbers |
-//! | `numbers.rs` | [`WorkerMetrics`](numbers::WorkerMetrics): what is counted |
+//! | `numbers.rs` | what is counted |
 
 mod files;
 mod numbers;
