@@ -1,1 +1,24 @@
-//! bin
+//! What the three programs are made of: `fsched`, one command for everything, and the thin `fsched-master` and
+//! `fsched-worker`.
+//!
+//! | module | what |
+//! | --- | --- |
+//! | [`cli`] | the command line of `fsched`: what can be said, and what is then done |
+//! | [`client`] | the REST API from the client's side |
+//! | [`settings`] | what master and worker can be told by file, environment and flag |
+//! | [`serve`] | a master or a worker as a process: from settings to a clean end |
+//! | [`up`] | a master and its workers with one command |
+//! | [`demo`] | the same, put to work for a minute |
+//! | [`child`] | processes of our own executable that do not outlive us |
+//! | [`table`], [`progress`], [`exit`] | what people and programs see |
+
+pub mod child;
+pub mod cli;
+pub mod client;
+pub mod demo;
+pub mod exit;
+pub mod progress;
+pub mod serve;
+pub mod settings;
+pub mod table;
+pub mod up;

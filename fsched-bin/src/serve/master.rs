@@ -1,0 +1,97 @@
+//! A master as a process: load, open the store, bind, serve, report.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use fsched_core::node::{FileStore, MasterNode};
+use fsched_core::store::EmbeddedStore;
+use fsched_http::auth::Token;
+use fsched_http::master::{self, MasterNumbers, MasterState};
+use fsched_http::transport::{HttpTransport, HttpTransportOptions};
+use tokio::sync::watch;
+
+use super::{Ending, clock, ending, ready_line, say_ready, trace};
+use crate::settings::{MasterFlags, MasterSettings, find_token, listen, make_private};
+
+/// Runs a master until it is asked to stop.
+///
+/// # Errors
+/// Where a setting makes no sense, the store is not usable, or the address cannot be had.
+pub fn run(flags: &MasterFlags, token_file: Option<&Path>) -> anyhow::Result<()> {
+    let settings = MasterSettings::load(flags, token_file)?;
+    trace(&settings.log)?;
+    actix_rt::System::new().block_on(async {
+        let ending = ending(flags.lifeline)?;
+        let token = find_token(settings.token_file.as_deref())?;
+        let master = ReadyMaster::start(&settings, token).await?;
+        say_ready(&ready_line("fsched-master", &format!("http://{}", master.address)));
+        master.serve_until(ending).await
+    })
+}
+
+/// A master that has its data and its socket.
+pub struct ReadyMaster {
+    listener: TcpListener,
+    address: SocketAddr,
+    state: Arc<MasterState>,
+}
+
+impl ReadyMaster {
+    /// Binds, and opens what was kept.
+    ///
+    /// # Errors
+    /// Where the address cannot be had, or what was kept cannot be used.
+    pub async fn start(settings: &MasterSettings, token: Option<Token>) -> anyhow::Result<Self> {
+        let listener = listen(settings.listen, token.as_ref())?;
+        let address = listener.local_addr().context("cannot find out where we listen")?;
+        let data_dir = settings.data_dir()?;
+        make_private(&data_dir)?;
+        let store = EmbeddedStore::open(data_dir.join("store"))?;
+        let files = FileStore::open(data_dir.join("files"))?;
+        let transport = HttpTransportOptions { token: token.clone(), ..HttpTransportOptions::default() };
+        let transport = HttpTransport::new(transport).context("cannot start the transport")?;
+        let numbers = Arc::new(MasterNumbers::default());
+        let predictor = settings.predictor.clone().unwrap_or_default().build();
+        let scheduler = settings.scheduler.clone().unwrap_or_default().build();
+        let now = clock::wall();
+        let node = MasterNode::start(
+            settings.config(),
+            files,
+            numbers.timed_predictor(predictor),
+            numbers.timed_scheduler(scheduler),
+            Arc::new(store),
+            Arc::new(transport),
+            Arc::clone(&now),
+        )
+        .await?;
+        let state = Arc::new(MasterState::new(node, now, numbers, settings.options(token)));
+        Ok(Self { listener, address, state })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until it is asked to stop; then takes nothing new, waits for what runs, and ends.
+    ///
+    /// # Errors
+    /// Where the socket cannot be used.
+    pub async fn serve_until(self, mut ending: watch::Receiver<Option<Ending>>) -> anyhow::Result<()> {
+        let node = Arc::clone(self.state.node());
+        let shutdown = async move {
+            // Where nobody can tell any more, it is time to stop too.
+            let why = ending.wait_for(Option::is_some).await.ok().and_then(|told| *told);
+            tracing::info!("stopping");
+            if why == Some(Ending::Orphaned) {
+                node.shutdown(Duration::ZERO).await;
+            }
+        };
+        master::serve(self.listener, self.state, shutdown).await.context("cannot serve")?;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}

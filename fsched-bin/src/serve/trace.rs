@@ -1,0 +1,24 @@
+//! Log lines on standard error, for people or as JSON.
+
+use std::io::IsTerminal as _;
+
+use anyhow::Context as _;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::settings::{LogFormat, LogSettings};
+
+/// Begins to write log lines.
+///
+/// # Errors
+/// Where the level makes no sense, or somebody writes them already.
+pub fn trace(settings: &LogSettings) -> anyhow::Result<()> {
+    let filter =
+        EnvFilter::try_new(&settings.level).with_context(|| format!("log level {:?}", settings.level))?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match settings.format {
+        LogFormat::Human => lines.with_ansi(std::io::stderr().is_terminal()).finish().try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).finish().try_init(),
+    }
+    .context("cannot begin to log")
+}
