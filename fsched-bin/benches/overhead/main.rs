@@ -63,7 +63,10 @@ fn shuffle(cases: &mut [Case], mut seed: u64) {
     }
 }
 
-fn run(plan: &Plan) -> Result<Vec<(Case, Vec<Measured>)>, Box<dyn std::error::Error>> {
+/// Every case, with what each round brought.
+type Results = Vec<(Case, Vec<Measured>)>;
+
+fn run(plan: &Plan) -> Result<Results, Box<dyn std::error::Error>> {
     let program = Program::build()?;
     let mut results: Vec<(Case, Vec<Measured>)> =
         cases().into_iter().map(|case| (case, Vec::new())).collect();
