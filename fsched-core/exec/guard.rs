@@ -81,8 +81,8 @@ fn is_dyed(pid: u64, dye: u64) -> bool {
 fn is_marked(pid: u64, mark: &[u8]) -> bool {
     let path = Text::<64>::new().and(b"/proc/").and_number(pid).and(b"/environ");
     let Some(Ok(fd)) = path.path().map(|path| platform::open(path, platform::O_CLOEXEC)) else { return false };
-    // Marks come first in the environment of what we start: one page is enough for all but the odd program that
-    // rearranges it.
+    // What we start has its environment sorted, with the mark before anything long: two pages are enough for all but
+    // the odd program that rearranges it, and that one is dyed.
     let mut page = [0; 8192];
     let read = platform::read(fd, &mut page).unwrap_or(0);
     platform::close(fd);
