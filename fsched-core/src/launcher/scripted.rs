@@ -154,11 +154,12 @@ impl Launcher for ScriptedLauncher {
             (Stop::Kill, Some(_)) => true,
             (Stop::Terminate, Some(running)) => !running.stubborn,
         };
-        self.stopped.send_modify(|all| all.push((attempt, how)));
         if ends {
             let signal = if how == Stop::Kill { KILL } else { TERM };
             self.end(attempt, ended(ExitKind::Signalled(signal), Duration::from_millis(1)));
         }
+        // Last, so that whoever waits for this finds it done.
+        self.stopped.send_modify(|all| all.push((attempt, how)));
     }
 }
 
