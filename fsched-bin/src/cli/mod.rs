@@ -55,6 +55,9 @@ pub struct Cli {
     command: Command,
 }
 
+/// Where the help lists what every command understands.
+const EVERYWHERE: &str = "Options of every command";
+
 /// What every command understands.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Global {
@@ -62,16 +65,17 @@ pub struct Global {
     #[arg(
         long,
         global = true,
+        help_heading = EVERYWHERE,
         env = "FSCHED_URL",
         default_value = "http://127.0.0.1:3200",
         value_name = "URL"
     )]
     pub url: String,
     /// The file that holds the shared token; without it FSCHED_TOKEN in the environment
-    #[arg(long, global = true, env = "FSCHED_TOKEN_FILE", value_name = "FILE")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, env = "FSCHED_TOKEN_FILE", value_name = "FILE")]
     pub token_file: Option<PathBuf>,
     /// Print JSON, for programs
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub json: bool,
 }
 

@@ -85,7 +85,6 @@ impl ReadyMaster {
         let shutdown = async move {
             // Where nobody can tell any more, it is time to stop too.
             let why = ending.wait_for(Option::is_some).await.ok().and_then(|told| *told);
-            tracing::info!("stopping");
             if why == Some(Ending::Orphaned) {
                 node.shutdown(Duration::ZERO).await;
             }
