@@ -2,8 +2,8 @@
 
 use std::error::Error;
 use std::process::{Command, Stdio};
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Barrier, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -65,6 +65,26 @@ fn cpu(case: &Case, cluster: &Cluster) -> Result<Duration, Box<dyn Error>> {
         System::Bare => cpu_of(std::process::id()),
         System::Worker => cpu_of(cluster.worker.pid),
         System::Platform => Ok(cpu_of(cluster.worker.pid)? + cpu_of(cluster.master.pid)?),
+    }
+}
+
+/// Lets so many through at a time. The master queues by itself; before a bare spawn or a worker, which refuses what
+/// it has no slot for, clients queue here.
+struct Slots {
+    free: Mutex<usize>,
+    freed: Condvar,
+}
+
+impl Slots {
+    fn during<T>(&self, work: impl FnOnce() -> T) -> T {
+        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free = self.freed.wait_while(free, |free| *free == 0).unwrap_or_else(PoisonError::into_inner);
+        *free -= 1;
+        drop(free);
+        let result = work();
+        *self.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.freed.notify_one();
+        result
     }
 }
 
@@ -158,6 +178,8 @@ fn drive(
 ) -> Result<(Vec<Duration>, Duration), Box<dyn Error>> {
     let next = AtomicUsize::new(0);
     let ready = Barrier::new(case.clients + 1);
+    let slots = if case.system == System::Platform { usize::MAX } else { usize::from(case.slots) };
+    let slots = Slots { free: Mutex::new(slots), freed: Condvar::new() };
     let one = || -> Result<Vec<Duration>, Box<dyn Error + Send + Sync>> {
         let asked = client(case, program, cluster);
         ready.wait();
@@ -169,7 +191,7 @@ fn drive(
                 return Ok(times);
             }
             let start = Instant::now();
-            ask(i)?;
+            slots.during(|| ask(i))?;
             times.push(start.elapsed());
         }
     };

@@ -100,12 +100,12 @@ impl Cluster {
         let folder = tempfile::tempdir()?;
         let master = Server::start(
             Command::new(env!("CARGO_BIN_EXE_fsched-master"))
-                .args(["--listen", "127.0.0.1:0", "--log-level", "warn", "--data-dir"])
+                .args(["--listen", "127.0.0.1:0", "--log", "warn", "--data-dir"])
                 .arg(folder.path().join("master")),
         )?;
         let worker = Server::start(
             Command::new(env!("CARGO_BIN_EXE_fsched-worker"))
-                .args(["--listen", "127.0.0.1:0", "--log-level", "warn", "--master"])
+                .args(["--listen", "127.0.0.1:0", "--log", "warn", "--master"])
                 .arg(format!("http://{}", master.address))
                 .args(["--cores", &slots.to_string(), "--memory", "16GiB", "--state-dir"])
                 .arg(folder.path().join("worker")),
