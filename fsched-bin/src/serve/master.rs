@@ -37,6 +37,7 @@ pub struct ReadyMaster {
     listener: TcpListener,
     address: SocketAddr,
     state: Arc<MasterState>,
+    transport: HttpTransport,
 }
 
 impl ReadyMaster {
@@ -63,12 +64,12 @@ impl ReadyMaster {
             numbers.timed_predictor(predictor),
             numbers.timed_scheduler(scheduler),
             Arc::new(store),
-            Arc::new(transport),
+            Arc::new(transport.clone()),
             Arc::clone(&now),
         )
         .await?;
         let state = Arc::new(MasterState::new(node, now, numbers, settings.options(token)));
-        Ok(Self { listener, address, state })
+        Ok(Self { listener, address, state, transport })
     }
 
     /// Where it listens.
@@ -89,7 +90,9 @@ impl ReadyMaster {
                 node.shutdown(Duration::ZERO).await;
             }
         };
-        master::serve(self.listener, self.state, shutdown).await.context("cannot serve")?;
+        let transport = self.transport;
+        let attach = move || transport.attach();
+        master::serve(self.listener, self.state, attach, shutdown).await.context("cannot serve")?;
         tracing::info!("stopped");
         Ok(())
     }
