@@ -139,7 +139,7 @@ impl Runner {
     /// Runs one function from start to end.
     pub(super) fn run(&mut self, mut job: Job) {
         let number = self.shared.next_launch();
-        let exit = match self.scratch.take(number) {
+        let exit = match self.scratch.take() {
             Ok(scratch) => {
                 let exit = self.run_in(&scratch, number, &mut job);
                 self.scratch.give_back(&scratch);

@@ -30,46 +30,54 @@ impl Scratches {
 
     /// The scratch directories of one thread.
     pub(super) fn of_thread(&self, number: u32) -> Scratch {
-        Scratch { root: self.root.clone(), spare: self.root.join(format!("spare-{number}")), directory: None }
+        Scratch { root: self.root.clone(), thread: number, given: 0, directory: None }
     }
 }
 
 /// The scratch directories of one thread, one after the other.
 ///
-/// A directory that comes back as it was given is renamed and given again: making and removing one costs a file
-/// system with a journal a seventh of a process's start, renaming a tenth of that.
+/// A directory that comes back as it was given gets a name never used before, and is given again: making and
+/// removing one costs a file system with a journal a seventh of a process's start, renaming a tenth of that.
 #[derive(Debug)]
 pub(super) struct Scratch {
     root: PathBuf,
-    /// Where the directory is while nobody uses it.
-    spare: PathBuf,
+    thread: u32,
+    /// How many names were used.
+    given: u64,
+    /// The directory that the next launch gets, under [`Self::path`].
     directory: Option<Untouched>,
 }
 
 impl Scratch {
+    /// The name that was not used yet.
+    fn path(&self) -> PathBuf {
+        self.root.join(format!("{}-{}", self.thread, self.given))
+    }
+
     /// An empty directory.
-    pub(super) fn take(&mut self, launch: u32) -> io::Result<PathBuf> {
-        let path = self.root.join(launch.to_string());
-        if self.directory.is_some() && fs::rename(&self.spare, &path).is_ok() {
-            return Ok(path);
+    pub(super) fn take(&mut self) -> io::Result<PathBuf> {
+        let path = self.path();
+        if self.directory.as_ref().is_none_or(|directory| !directory.is_at(&path)) {
+            self.directory = None;
+            DirBuilder::new().mode(0o700).create(&path)?;
+            self.directory = Untouched::new(&path).ok();
         }
-        self.directory = None;
-        DirBuilder::new().mode(0o700).create(&path)?;
-        self.directory = Untouched::new(&path).ok();
         Ok(path)
     }
 
     /// From now on there is no directory with this path, nor anything that was in it.
     pub(super) fn give_back(&mut self, path: &Path) {
+        self.given += 1;
+        let next = self.path();
         if let Some(directory) = &self.directory
             && directory.is_as_it_was()
-            && fs::rename(path, &self.spare).is_ok()
+            && fs::rename(path, &next).is_ok()
         {
-            if directory.is_at(&self.spare) {
+            if directory.is_at(&next) {
                 return;
             }
             // The function had moved it away and put another in its place.
-            remove(&self.spare);
+            remove(&next);
         }
         self.directory = None;
         remove(path);
@@ -79,7 +87,7 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         if self.directory.is_some() {
-            remove(&self.spare);
+            remove(&self.path());
         }
     }
 }
@@ -236,7 +244,8 @@ mod tests {
     fn a_directory_deeper_than_any_path_is_removed() {
         let dir = tempfile::tempdir().unwrap();
         let scratches = Scratches::open(dir.path().join("scratch")).unwrap();
-        let path = scratches.of_thread(0).take(1).unwrap();
+        let mut scratch = scratches.of_thread(0);
+        let path = scratch.take().unwrap();
         let mut level: OwnedFd = fs::File::open(&path).unwrap().into();
         for _ in 0..3000 {
             mkdirat(&level, "deep", Mode::RWXU).unwrap();
@@ -253,7 +262,8 @@ mod tests {
         fs::create_dir(&kept).unwrap();
         fs::write(kept.join("file"), "x").unwrap();
         let scratches = Scratches::open(dir.path().join("scratch")).unwrap();
-        let path = scratches.of_thread(0).take(1).unwrap();
+        let mut scratch = scratches.of_thread(0);
+        let path = scratch.take().unwrap();
         fs::create_dir_all(path.join("a/b/c")).unwrap();
         fs::write(path.join("a/b/file"), "x").unwrap();
         symlink(&kept, path.join("a/link")).unwrap();
@@ -291,11 +301,11 @@ mod tests {
     fn an_untouched_directory_is_given_again_under_another_name() {
         let dir = tempfile::tempdir().unwrap();
         let mut scratch = Scratches::open(dir.path().into()).unwrap().of_thread(0);
-        let first = scratch.take(1).unwrap();
+        let first = scratch.take().unwrap();
         let inode = fs::metadata(&first).unwrap().ino();
         scratch.give_back(&first);
         assert!(!first.exists());
-        let second = scratch.take(2).unwrap();
+        let second = scratch.take().unwrap();
         assert_ne!(first, second);
         assert_eq!(fs::metadata(&second).unwrap().ino(), inode);
         scratch.give_back(&second);
@@ -318,15 +328,15 @@ mod tests {
                 fs::write(path.join("secret"), "x").unwrap();
             },
         ];
-        for (launch, touch) in (1..).zip(touches) {
-            let path = scratch.take(launch).unwrap();
+        for touch in touches {
+            let path = scratch.take().unwrap();
             assert_eq!(fs::read_dir(&path).unwrap().count(), 0);
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
             touch(&path);
             scratch.give_back(&path);
             assert!(!path.exists());
         }
-        let path = scratch.take(99).unwrap();
+        let path = scratch.take().unwrap();
         assert_eq!(fs::read_dir(&path).unwrap().count(), 0);
     }
 }
