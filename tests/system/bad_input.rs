@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Api, Cluster, Function, Plan};
+use crate::harness::{Answer, Api, Cluster, Function, Plan, wait_until};
 
 /// Paths that take a JSON object.
 const TAKE_JSON: [&str; 5] = [
@@ -286,10 +286,13 @@ fn no_name_becomes_a_path() {
 fn a_body_of_100_mb_is_refused_where_json_is_expected() {
     let cluster = Cluster::usual();
     let body = vec![b' '; 100 << 20];
-    for path in TAKE_JSON {
-        let answer = cluster.api().send("POST", path, &[("Content-Type", "application/json")], &body);
-        answer.refused(413, "too_large");
-    }
+    let send = |path| cluster.api().send("POST", path, &[("Content-Type", "application/json")], &body);
+    std::thread::scope(|scope| {
+        let answers = TAKE_JSON.map(|path| scope.spawn(move || send(path)));
+        for answer in answers {
+            answer.join().expect("an answer").refused(413, "too_large");
+        }
+    });
     is_well(&cluster);
 }
 
@@ -552,10 +555,8 @@ fn an_upload_that_breaks_off_leaves_nothing() {
     );
     stream.write_all(head.as_bytes()).expect("it is read");
     stream.write_all(&form[..form.len() / 2]).expect("it is read");
-    crate::harness::wait_until("it has begun", || (everything_in(cluster.folder()) != before).then_some(()));
+    wait_until("it has begun", || (everything_in(cluster.folder()) != before).then_some(()));
     drop(stream);
-    crate::harness::wait_until("nothing is left of it", || {
-        (everything_in(cluster.folder()) == before).then_some(())
-    });
+    wait_until("nothing is left of it", || (everything_in(cluster.folder()) == before).then_some(()));
     assert_eq!(api.get("/functions").ok()["functions"], json!([]));
 }

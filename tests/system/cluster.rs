@@ -76,7 +76,7 @@ fn ids_survive_a_restart_of_the_master() {
 #[test]
 fn a_worker_waits_for_a_master_that_is_not_there_yet() {
     let mut cluster = Cluster::start(Plan { workers: 0, ..Plan::default() });
-    let worker = cluster.spawn_worker(0, &["--master", "http://127.0.0.1:9"]);
+    let worker = cluster.spawn_lone_worker(0, &["--master", "http://127.0.0.1:9"]);
     worker.api.get("/healthz").ok();
     wait_until("it says what is wrong", || worker.log().contains("cannot register").then_some(()));
     cluster.workers.push(worker);

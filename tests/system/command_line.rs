@@ -1,12 +1,15 @@
 //! `fsched` for people and for programs.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::harness::{Cluster, FSCHED, Gate, Plan, Server, all_of, fsched, json, left_of, wait_until};
+use crate::harness::{
+    Cluster, FSCHED, Function, Gate, MASTER, Plan, Server, all_of, fsched, json, left_of, wait_until,
+};
 
 /// A script on disk.
 fn script(cluster: &Cluster, name: &str, text: &str) -> String {
@@ -146,7 +149,7 @@ fn everything_in_one_command_stays_up_and_goes_whole() {
     let rows = api.get("/cluster/workers").ok()["workers"].clone();
     assert_eq!(rows.as_array().map(Vec::len), Some(2), "it is ready when it says so: {rows}");
     assert!(rows.as_array().is_some_and(|rows| rows.iter().all(|row| row["state"] == "alive")), "{rows}");
-    let function = crate::harness::Function::script("f", "echo up\n");
+    let function = Function::script("f", "echo up\n");
     api.push(&function).ok();
     assert_eq!(api.post("/submit", &json!({"function_name": "f"})).printed(), "up");
     assert!(all_of(folder.path()).len() >= 3, "a master and two workers");
@@ -167,6 +170,16 @@ fn everything_in_one_command_stays_up_and_goes_whole() {
 }
 
 #[test]
+fn folders_may_be_named_from_where_one_stands() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let words = ["up", "--listen", "127.0.0.1:0", "--data-dir", "./state"];
+    let up = Server::start(FSCHED, folder.path(), "up", &words, &[]);
+    up.api.push(&Function::script("f", "pwd\n")).ok();
+    let printed = up.api.post("/submit", &json!({"function_name": "f"})).printed();
+    assert!(PathBuf::from(&printed).starts_with(folder.path().join("state")), "{printed}");
+}
+
+#[test]
 fn a_worker_that_dies_is_started_again() {
     let folder = tempfile::tempdir().expect("a folder");
     let data_dir = folder.path().join("data").display().to_string();
@@ -177,7 +190,7 @@ fn a_worker_that_dies_is_started_again() {
     let pid = worker.split(' ').next().and_then(|pid| pid.parse().ok()).expect("a process id");
     let pid = rustix::process::Pid::from_raw(pid).expect("a process id");
     rustix::process::kill_process(pid, Signal::KILL).expect("it is there");
-    up.api.push(&crate::harness::Function::script("f", "echo again\n")).ok();
+    up.api.push(&Function::script("f", "echo again\n")).ok();
     wait_until("another takes its place", || {
         let answer = up.api.post("/submit", &json!({"function_name": "f", "idempotent": true}));
         (answer.status == 200).then_some(())
@@ -189,10 +202,18 @@ fn a_worker_that_dies_is_started_again() {
 fn the_demo_shows_everything_and_leaves_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let demo = json(folder.path(), "http://127.0.0.1:9", &["demo"]);
-    let runs = demo["runs"].as_array().expect("runs");
-    assert!(runs.len() >= 24, "a few dozen: {demo}");
+    let rows = demo["rows"].as_array().expect("rows");
+    let functions: BTreeSet<String> = rows.iter().map(|row| row["function"].to_string()).collect();
+    assert_eq!(functions.len(), 3, "{demo}");
+    assert!(rows.iter().filter_map(|row| row["runs"].as_u64()).sum::<u64>() >= 24, "a few dozen: {demo}");
     for mode in ["BENCHMARKED", "ASSISTED"] {
-        assert!(runs.iter().any(|run| run["mode"] == mode), "no run is {mode}: {demo}");
+        assert!(rows.iter().any(|row| row["mode"] == mode), "no run is {mode}: {demo}");
+    }
+    for row in rows {
+        for key in ["ways", "ways_source", "workers", "masks"] {
+            assert!(row[key].as_array().is_some_and(|list| !list.is_empty()), "{key}: {row}");
+        }
+        assert!(row["enforced"].is_boolean() && row["median_seconds"].is_number(), "{row}");
     }
     assert_eq!(all_of(folder.path()), [""; 0], "processes are left");
     assert_eq!(left_of(folder.path()), [""; 0]);
@@ -213,9 +234,9 @@ fn configuration_comes_from_file_environment_and_flag() {
     fs::write(&file, "upload_limit = \"1KiB\"\n[log]\nlevel = \"error\"\n").expect("a file");
     let (file, data_dir) = (file.display().to_string(), home.join("master").display().to_string());
     let words = ["--config", &file, "--listen", "127.0.0.1:0", "--data-dir", &data_dir];
-    let large = crate::harness::Function::script("f", &"#".repeat(2000));
+    let large = Function::script("f", &"#".repeat(2000));
     let start = |environment: &[(&str, &str)], more: &[&str]| {
-        Server::start(crate::harness::MASTER, home, "master", &[&words[..], more].concat(), environment)
+        Server::start(MASTER, home, "master", &[&words[..], more].concat(), environment)
     };
     let environment = [("FSCHED_MASTER_UPLOAD_LIMIT", "3KiB")];
     start(&[], &[]).api.push(&large).refused(413, "too_large");

@@ -55,7 +55,14 @@ fn two_hundred_runs_at_once_end_with_two_hundred_answers_and_no_worker_is_overlo
 
 #[test]
 fn exclusive_ways_are_never_promised_twice() {
-    let cluster = Cluster::start(Plan { workers: 2, cores: 4, ways: 6, ..Plan::default() });
+    let cluster = Cluster::start(Plan {
+        workers: 2,
+        cores: 4,
+        ways: 10,
+        // It asks for a few ways where nothing is known, so that several fit.
+        master: &[("FSCHED_MASTER_PREDICTOR", "asymptotic")],
+        ..Plan::default()
+    });
     for (name, isolation) in [("alone", "exclusive"), ("together", "shared")] {
         cluster.push(&Function::script(name, "sleep 0.02\n").with("isolation", isolation));
     }

@@ -210,6 +210,7 @@ fn what_a_function_leaves_running_ends_with_it() {
     }
     let cluster = Cluster::usual();
     let noted = cluster.folder().join("pids");
+    fs::write(&noted, "").expect("a file");
     let note = format!("echo $$ >> {}", noted.display());
     cluster.push_script(
         "daemons",

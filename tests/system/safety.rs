@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use serde_json::json;
 
-use crate::harness::{Api, Cluster, MASTER, Plan, Server, WORKER, fsched};
+use crate::harness::{Api, Cluster, Function, MASTER, Plan, Server, WORKER, fsched, wait_until};
 
 const TOKEN: &str = "correct-horse-battery-staple";
 const WITH_TOKEN: &[(&str, &str)] = &[("FSCHED_TOKEN", TOKEN)];
@@ -118,7 +118,7 @@ fn a_cluster_with_a_token_works_and_keeps_others_out() {
     };
     let stranger = worker("stranger", &[("FSCHED_TOKEN", "another-secret-altogether")]);
     let insider = worker("insider", WITH_TOKEN);
-    crate::harness::wait_until("the worker with the token is there", || {
+    wait_until("the worker with the token is there", || {
         (api.get("/cluster/workers").ok()["workers"][0]["state"] == "alive").then_some(())
     });
     api.post("/cluster/worker/add", &json!({"host": stranger.api.url()})).refused(500, "worker_unresponsive");
@@ -129,10 +129,7 @@ fn a_cluster_with_a_token_works_and_keeps_others_out() {
     insider.api.send("POST", "/worker/orders", &protocol, b"{}").refused(401, "unauthorized");
     insider.api.get("/healthz").ok();
 
-    let function = crate::harness::Function::script(
-        "spy",
-        "tr '\\0' '\\n' < /proc/$$/environ; cat /proc/$PPID/environ\n",
-    );
+    let function = Function::script("spy", "tr '\\0' '\\n' < /proc/$$/environ; cat /proc/$PPID/environ\n");
     api.push(&function).ok();
     let printed = api.post("/submit", &json!({"function_name": "spy"})).ok().to_string();
     assert!(printed.contains("FSCHED_INVOCATION"), "{printed}");

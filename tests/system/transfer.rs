@@ -8,7 +8,7 @@ use crate::harness::{Cluster, Fault, Function, Line, MARKER, Plan, Server, wait_
 
 /// A cluster whose only worker is at the other end of a wire.
 fn wired(fault: Fault, faults: usize) -> (Cluster, Line, Server) {
-    let cluster = Cluster::start(Plan { workers: 0, ..Plan::default() });
+    let cluster = Cluster::start(Plan { workers: 0, master: Plan::IMPATIENT, ..Plan::default() });
     let worker = cluster.spawn_lone_worker(0, &[]);
     let line = Line::to(worker.api.at, fault, faults);
     cluster.api().post("/cluster/worker/add", &json!({"host": line.api.url()})).ok();
@@ -69,19 +69,29 @@ fn a_file_that_arrives_corrupted_is_noticed_and_sent_again() {
 
 #[test]
 fn a_file_that_never_arrives_whole_is_given_up_and_said_so() {
-    for fault in [Fault::Flip, Fault::Cut] {
-        let (cluster, line, worker) = wired(fault, usize::MAX);
-        cluster.push_script("f", &long_script("echo whole"));
-        let answer = cluster.submit("f", json!({}));
-        let (code, message) = answer.error();
-        assert!((500..600).contains(&answer.status) && code != "internal", "{fault:?}: {code} {message}");
-        assert!(line.files() >= 2, "it was tried once only");
-        let kept = fs::read_dir(cluster.state_dir(0).join("files")).expect("a folder").count();
-        assert_eq!(kept, 0, "half a file is kept");
-        cluster.push_script("small", "echo small\n");
-        assert_eq!(cluster.submit("small", json!({})).printed(), "small");
-        worker.api.get("/healthz").ok();
-    }
+    let message = in_vain(Fault::Flip);
+    assert!(message.contains("did not arrive whole"), "{message}");
+}
+
+#[test]
+fn a_line_that_always_breaks_is_given_up_and_said_so() {
+    let message = in_vain(Fault::Cut);
+    assert!(message.contains("broke"), "{message}");
+}
+
+/// What a client is told whose function's file always suffers this.
+fn in_vain(fault: Fault) -> String {
+    let (cluster, line, worker) = wired(fault, usize::MAX);
+    cluster.push_script("f", &long_script("echo whole"));
+    let answer = cluster.submit("f", json!({}));
+    let message = answer.refused(503, "unplaceable");
+    assert!(line.files() >= 2, "it was tried once only");
+    let kept = fs::read_dir(cluster.state_dir(0).join("files")).expect("a folder").count();
+    assert_eq!(kept, 0, "half a file is kept");
+    cluster.push_script("small", "echo small\n");
+    assert_eq!(cluster.submit("small", json!({})).printed(), "small");
+    worker.api.get("/healthz").ok();
+    message
 }
 
 #[test]

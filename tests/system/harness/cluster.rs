@@ -55,11 +55,12 @@ impl Cluster {
         let folder = tempfile::Builder::new().prefix("fsched-system-").tempdir().expect("a folder");
         let mut cluster = Self { plan, workers: Vec::new(), master: None, folder };
         cluster.start_master();
+        // One after the other, so that their ids are in the order of their numbers.
         for number in 0..plan.workers {
             let worker = cluster.spawn_worker(number, &[]);
             cluster.workers.push(worker);
+            cluster.wait_for_alive(number + 1);
         }
-        cluster.wait_for_alive(plan.workers);
         cluster
     }
 
