@@ -1,5 +1,6 @@
 //! The REST API of old to the letter, and what was added beside it.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use serde_json::{Value, json};
@@ -49,8 +50,9 @@ fn the_original_client_works_unchanged() {
         assert!(result[time]["secs"].is_u64() && result[time]["nanos"].is_u64(), "{result}");
     }
 
-    let other = json!({"command": "sh", "task_id": task, "input_size": "4096"});
-    let ran = api.post("/controller/task/run", &other).ok();
+    // Not every client says that what it sends is JSON.
+    let other = json!({"command": "sh", "task_id": task, "input_size": "4096"}).to_string();
+    let ran = api.send("POST", "/controller/task/run", &[], other.as_bytes()).ok();
     assert_eq!((&ran["mode"], &ran["result"]["stdout"]), (&json!("ASSISTED"), &json!("ran with 4096\n")));
 }
 
@@ -218,6 +220,33 @@ fn pushing_a_name_again_makes_a_version_of_which_nothing_is_known() {
     let older = cluster.run(task, 1);
     assert_eq!((older.printed().as_str(), &older.ok()["mode"]), ("one", &json!("BENCHMARKED")));
     assert_eq!(cluster.api().get("/functions/name").ok()["task_id"], second["task_id"]);
+}
+
+#[test]
+fn pushes_of_one_name_at_once_make_one_version_each() {
+    let cluster = Cluster::start(Plan { workers: 0, ..Plan::default() });
+    let push = |n: usize| {
+        let (api, function) = (cluster.api().clone(), Function::script("same", &format!("echo {n}\n")));
+        std::thread::spawn(move || api.push(&function).ok())
+    };
+    let pushed: Vec<_> = (0..10).map(push).collect();
+    let versions = pushed.into_iter().map(|pushed| pushed.join().expect("an answer")["version"].as_u64());
+    let versions: BTreeSet<_> = versions.map(|version| version.expect("a number")).collect();
+    assert_eq!(versions, (1..=10).collect());
+}
+
+#[test]
+fn old_versions_go_when_there_are_too_many_and_their_files_with_them() {
+    let plan = Plan { workers: 0, master: &[("FSCHED_MASTER_VERSIONS", "3")], ..Plan::default() };
+    let cluster = Cluster::start(plan);
+    let ids: Vec<String> = (0..5).map(|n| cluster.push_script("many", &format!("echo {n}\n"))).collect();
+    let listed = cluster.api().get("/functions").ok();
+    let listed = listed["functions"].as_array().expect("a list");
+    let kept: BTreeSet<&str> = listed.iter().filter_map(|function| function["task_id"].as_str()).collect();
+    assert_eq!(kept, ids[2..].iter().map(String::as_str).collect());
+    wait_until("their files are collected", || {
+        (files_in(&cluster.data_dir().join("files")) == 3).then_some(())
+    });
 }
 
 #[test]

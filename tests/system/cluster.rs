@@ -191,7 +191,7 @@ fn a_worker_that_is_drained_finishes_and_gets_nothing_new() {
     let id = row["worker"].as_str().expect("it runs somewhere").to_owned();
     let path = format!("/cluster/workers/{id}/drain");
     assert_eq!(cluster.api().send("POST", &path, &[], b"").ok()["draining"], true);
-    assert_eq!(cluster.workers_in("draining"), [id.clone()]);
+    assert_eq!(cluster.workers_in("draining"), std::slice::from_ref(&id));
     for _ in 0..4 {
         assert_ne!(cluster.submit("short", json!({})).result()["worker"], id);
     }
@@ -265,4 +265,53 @@ fn a_worker_that_stops_in_order_gets_no_work_and_finishes_its_own() {
     gate.open();
     assert_eq!(run.join().expect("an answer").printed(), "finished");
     assert!(worker.ended().success());
+}
+
+#[test]
+fn what_waits_when_the_last_worker_dies_is_told_so() {
+    let mut cluster = Cluster::start(Plan { cores: 1, master: Plan::HASTY, ..Plan::default() });
+    let gate = Gate::new(cluster.folder(), "gate");
+    cluster.push_script("stuck", &gate.script());
+    let running = cluster.submit_later("stuck");
+    gate.wait_for(1);
+    let waiting = cluster.submit_later("stuck");
+    cluster.wait_for_invocations("queued", 1);
+    cluster.workers.remove(0).kill();
+    running.join().expect("an answer").refused(502, "lost");
+    waiting.join().expect("an answer").refused(503, "unplaceable");
+    assert_eq!(gate.arrived(), 1);
+}
+
+#[test]
+fn what_waits_when_the_last_worker_dies_runs_when_another_comes() {
+    let mut cluster = Cluster::start(Plan { cores: 1, master: Plan::IMPATIENT, ..Plan::default() });
+    let gate = Gate::new(cluster.folder(), "gate");
+    cluster.push_script("stuck", &(gate.script() + "echo through\n"));
+    let running = cluster.submit_later("stuck");
+    gate.wait_for(1);
+    let waiting = cluster.submit_later("stuck");
+    cluster.wait_for_invocations("queued", 1);
+    cluster.workers.remove(0).kill();
+    running.join().expect("an answer").refused(502, "lost");
+    let other = cluster.spawn_worker(1, &[]);
+    cluster.workers.push(other);
+    gate.open();
+    assert_eq!(waiting.join().expect("an answer").printed(), "through");
+}
+
+#[test]
+fn a_benchmark_whose_worker_dies_is_lost_and_can_be_repeated() {
+    let mut cluster = Cluster::start(Plan { workers: 2, master: Plan::HASTY, ..Plan::default() });
+    let gate = Gate::new(cluster.folder(), "gate");
+    let task = cluster.push_script("learn", &gate.script());
+    let ask = json!({"command": "sh", "task_id": task, "input_size": 1});
+    let benchmark = cluster.api().post_later("/controller/task/benchmark", ask);
+    gate.wait_for(1);
+    let row = cluster.api().get("/invocations").ok()["invocations"][0].clone();
+    assert!(row["benchmark"].is_string(), "{row}");
+    let number = cluster.number_of(row["worker"].as_str().expect("it runs somewhere"));
+    cluster.workers.remove(number).kill();
+    benchmark.join().expect("an answer").refused(502, "lost");
+    gate.open();
+    cluster.benchmark(&task, 1);
 }

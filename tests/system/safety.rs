@@ -7,7 +7,9 @@ use std::process::{Command, Output};
 
 use serde_json::json;
 
-use crate::harness::{Api, Cluster, Function, MASTER, Plan, Server, WORKER, fsched, wait_until};
+use crate::harness::{
+    Api, Cluster, FSCHED, Function, MASTER, Plan, Server, WORKER, all_of, fsched, wait_until,
+};
 
 const TOKEN: &str = "correct-horse-battery-staple";
 const WITH_TOKEN: &[(&str, &str)] = &[("FSCHED_TOKEN", TOKEN)];
@@ -159,6 +161,17 @@ fn a_token_may_come_from_a_file() {
     let refused = fsched(folder.path(), Some(&url), &["status"]);
     assert_eq!(refused.code, Some(1), "{refused:?}");
     assert!(refused.stderr.contains("token"), "{refused:?}");
+}
+
+#[test]
+fn everything_in_one_command_shares_the_token() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let words = ["up", "--listen", "127.0.0.1:0", "--data-dir", "state"];
+    let up = Server::start(FSCHED, folder.path(), "up", &words, WITH_TOKEN);
+    up.api.get("/cluster/workers").refused(401, "unauthorized");
+    let workers = up.api.with_token(TOKEN).get("/cluster/workers").ok();
+    assert_eq!(workers["workers"][0]["state"], "alive");
+    assert!(!all_of(folder.path()).iter().any(|line| line.contains(TOKEN)));
 }
 
 #[test]

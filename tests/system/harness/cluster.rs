@@ -34,6 +34,13 @@ impl Plan {
         ("FSCHED_MASTER_SUSPECT_AFTER", "2s"),
         ("FSCHED_MASTER_DEAD_AFTER", "4s"),
     ];
+    /// The same, and it waits for no other worker to come.
+    pub(crate) const HASTY: &'static [(&'static str, &'static str)] = &[
+        ("FSCHED_MASTER_HEARTBEAT", "100ms"),
+        ("FSCHED_MASTER_SUSPECT_AFTER", "2s"),
+        ("FSCHED_MASTER_DEAD_AFTER", "4s"),
+        ("FSCHED_MASTER_UNPLACEABLE_AFTER", "1s"),
+    ];
 }
 
 /// A master and its workers.
