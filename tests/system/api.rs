@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{Read as _, Write as _};
 
 use serde_json::{Value, json};
 
@@ -474,6 +475,120 @@ fn health_readiness_and_numbers_are_served_by_both() {
     let text = cluster.api().get("/metrics").text();
     for about in ["invocations", "queue", "ways", "prediction", "placement"] {
         assert!(text.contains(about), "{about} is not counted: {text}");
+    }
+}
+
+#[test]
+fn one_connection_serves_many_requests() {
+    let cluster = Cluster::usual();
+    cluster.push_script("f", "echo $1\n");
+    let mut stream = cluster.api().open().expect("a connection");
+    for number in 1..=3 {
+        let body = json!({"function_name": "f", "parameters": {"input_size": number}}).to_string();
+        let length = body.len();
+        let head = format!("POST /submit HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n");
+        stream.write_all((head + &body).as_bytes()).expect("it is read");
+        let mut answer = String::new();
+        while !answer.contains("}}") {
+            let mut piece = [0; 4096];
+            let read = stream.read(&mut piece).expect("it answers");
+            assert!(read > 0, "it hung up after {answer:?}");
+            answer += &String::from_utf8_lossy(&piece[..read]);
+        }
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert!(answer.contains(&format!("\"stdout\":\"{number}\\n\"")), "{answer}");
+    }
+    drop(stream);
+    let old = cluster.api().exchange(&[b"GET /healthz HTTP/1.0\r\n\r\n"]).expect("an answer");
+    assert_eq!(old.status, 200);
+}
+
+#[test]
+fn clients_that_ask_before_they_send_a_file_are_told_to_go_on() {
+    let cluster = Cluster::start(Plan { workers: 0, ..Plan::default() });
+    let (kind, form) = Function::script("polite", "echo\n").form();
+    let headers = [("Content-Type", kind.as_str()), ("Expect", "100-continue")];
+    let pushed = cluster.api().send("POST", "/controller/task/new", &headers, &form).ok();
+    assert_eq!(pushed["name"], "polite");
+}
+
+#[test]
+fn names_may_hold_anything_that_can_be_read() {
+    let cluster = Cluster::usual();
+    let api = cluster.api();
+    for (name, encoded) in
+        [("a/b", "a%2Fb"), ("größe 50%", "gr%C3%B6%C3%9Fe%2050%25"), ("f-1", "f-1"), ("?#&", "%3F%23%26")]
+    {
+        let task = cluster.push_script(name, "echo fine\n");
+        assert_eq!(cluster.submit(name, json!({})).printed(), "fine", "{name}");
+        if name == "f-1" {
+            continue;
+        }
+        assert_eq!(api.get(&format!("/functions/{encoded}")).ok()["task_id"], task, "{name}");
+        let listed = api.get(&format!("/invocations?function={encoded}")).ok();
+        assert_eq!(listed["invocations"].as_array().map(Vec::len), Some(1), "{name}");
+        assert_eq!(api.delete(&format!("/functions/{encoded}")).ok()["removed"], json!([task]), "{name}");
+    }
+}
+
+#[test]
+fn only_so_many_ended_invocations_are_remembered() {
+    let mut cluster = Cluster::start(Plan { master: &[("FSCHED_MASTER_HISTORY", "5")], ..Plan::default() });
+    cluster.push_script("f", ":\n");
+    let id = |answer: Value| answer["invocation_id"].as_str().expect("an id").to_owned();
+    let ids: Vec<String> = (0..8).map(|_| id(cluster.submit("f", json!({})).ok())).collect();
+    for _ in 0..2 {
+        let rows = cluster.api().get("/invocations").ok();
+        let rows: Vec<&str> = rows["invocations"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .filter_map(|row| row["id"].as_str())
+            .collect();
+        let newest: Vec<&str> = ids.iter().rev().take(5).map(String::as_str).collect();
+        assert_eq!(rows, newest);
+        cluster.api().get(&format!("/invocations/{}", ids[0])).refused(404, "unknown_invocation");
+        assert!(cluster.master.take().expect("a master").terminate().success());
+        cluster.start_master();
+    }
+}
+
+#[test]
+fn the_numbers_count_what_happened() {
+    let cluster = Cluster::usual();
+    cluster.push_script("f", "exit $1\n");
+    for status in [0, 0, 0, 1] {
+        cluster.submit("f", json!({"input_size": status})).ok();
+    }
+    let text = cluster.api().get("/metrics").text();
+    let sum = |wanted: &[&str]| -> f64 {
+        let lines = text
+            .lines()
+            .filter(|line| !line.starts_with('#') && wanted.iter().all(|part| line.contains(part)));
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    };
+    assert!((sum(&["fsched_http_requests_total", "/submit"]) - 4.0).abs() < 0.5, "{text}");
+    assert!((sum(&["fsched_invocations", "succeeded"]) - 3.0).abs() < 0.5, "{text}");
+    let text = cluster.workers[0].api.get("/metrics").text();
+    assert!(text.lines().any(|line| line.starts_with("fsched_") && line.ends_with(" 4")), "{text}");
+}
+
+#[test]
+fn a_worker_that_does_not_share_out_its_cache_runs_functions_too() {
+    let cluster = Cluster::start(Plan { workers: 0, ..Plan::default() });
+    let (state, url) = (cluster.state_dir(0), cluster.api().url());
+    let state = state.to_str().expect("a path");
+    let words = ["--listen", "127.0.0.1:0", "--state-dir", state, "--master", &url, "--cache", "unmanaged"];
+    let _worker = Server::start(WORKER, cluster.folder(), "unmanaged", &words, &[]);
+    cluster.wait_for_alive(1);
+    let task = cluster.push_script("f", "echo fine\n");
+    cluster.benchmark(&task, 1);
+    let result = cluster.run(&task, 1).result();
+    assert_eq!((&result["stdout"], &result["enforced"]), (&json!("fine\n"), &json!(false)));
+    cluster.push(&Function::script("alone", "echo alone\n").with("isolation", "exclusive"));
+    let answer = cluster.submit("alone", json!({}));
+    if answer.status != 200 {
+        answer.refused(422, "never_fits");
     }
 }
 

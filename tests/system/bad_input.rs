@@ -58,6 +58,18 @@ fn bodies_that_are_no_object_are_refused() {
 }
 
 #[test]
+fn parameters_that_are_nested_too_deep_are_refused() {
+    let cluster = Cluster::usual();
+    cluster.push_script("f", ":\n");
+    for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+        let (open, close) = (open.repeat(50_000), close.repeat(50_000));
+        let body = format!(r#"{{"function_name": "f", "parameters": {{"a": {open}1{close}}}}}"#);
+        clients_fault(&cluster.api().post_text("/submit", &body), "deep parameters");
+    }
+    is_well(&cluster);
+}
+
+#[test]
 fn missing_keys_are_named() {
     let cluster = Cluster::usual();
     for path in ["/controller/task/run", "/controller/task/benchmark"] {

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Cluster, FSCHED, Function, Gate, MASTER, Plan, Server, all_of, fsched, json, left_of, wait_until,
+    Cluster, FSCHED, Function, Gate, MASTER, Plan, Server, all_of, command, fsched, json, left_of, wait_until,
 };
 
 /// A script on disk.
@@ -219,6 +219,85 @@ fn the_demo_shows_everything_and_leaves_nothing() {
     assert_eq!(left_of(folder.path()), [""; 0]);
     let left: Vec<_> = fs::read_dir(folder.path()).expect("a folder").filter_map(Result::ok).collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_demo_that_is_interrupted_leaves_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut demo = Running::start(folder.path(), None, &["demo"]);
+    wait_until("its workers are there", || (all_of(folder.path()).len() >= 4).then_some(()));
+    demo.signal(Signal::INT);
+    assert_eq!(demo.code(), Some(130));
+    wait_until("nothing is left of it", || all_of(folder.path()).is_empty().then_some(()));
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 0);
+}
+
+#[test]
+fn a_run_that_is_interrupted_is_cancelled() {
+    let cluster = Cluster::usual();
+    let gate = Gate::new(cluster.folder(), "gate");
+    let task = cluster.push_script("stuck", &format!("[ $1 = 0 ] && exit 0\n{}", gate.script()));
+    cluster.benchmark(&task, 0);
+    let mut run =
+        Running::start(cluster.folder(), Some(&cluster.api().url()), &["run", "stuck", "--input-size", "1"]);
+    gate.wait_for(1);
+    run.signal(Signal::INT);
+    assert_eq!(run.code(), Some(130));
+    cluster.wait_for_invocations("running", 0);
+    assert_eq!(cluster.api().get("/invocations?limit=1").ok()["invocations"][0]["ending"], "cancelled");
+    wait_until("its function is gone", || left_of(cluster.folder()).is_empty().then_some(()));
+}
+
+/// A command under way.
+struct Running(std::process::Child);
+
+impl Running {
+    fn start(home: &Path, url: Option<&str>, words: &[&str]) -> Self {
+        let environment: Vec<_> = url.map(|url| ("FSCHED_URL", url)).into_iter().collect();
+        let mut command = command(FSCHED, home, &environment);
+        let null = std::process::Stdio::null;
+        Self(
+            command
+                .args(words)
+                .stdin(null())
+                .stdout(null())
+                .stderr(null())
+                .spawn()
+                .expect("it can be started"),
+        )
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = rustix::process::Pid::from_raw(self.0.id().cast_signed()).expect("a process id");
+        rustix::process::kill_process(pid, signal).expect("it is there");
+    }
+
+    fn code(&mut self) -> Option<i32> {
+        wait_until("a command ends", || self.0.try_wait().expect("it is our child")).code()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended before.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn an_address_that_is_taken_is_a_clear_error() {
+    let cluster = Cluster::usual();
+    let at = cluster.api().at.to_string();
+    for words in [
+        &["up", "--listen", &at, "--data-dir", "other"][..],
+        &["master", "--listen", &at, "--data-dir", "other"],
+        &["worker", "--listen", &at, "--state-dir", "other"],
+    ] {
+        let done = fsched(cluster.folder(), None, words);
+        assert_eq!(done.code, Some(1), "{done:?}");
+        assert!(done.stderr.contains(&at), "{done:?}");
+    }
 }
 
 #[test]

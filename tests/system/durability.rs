@@ -192,6 +192,26 @@ fn a_full_disk_is_a_clear_error_and_does_no_harm() {
     assert_eq!(kept, 3, "half a file is kept");
 }
 
+#[test]
+fn a_worker_whose_disk_is_full_is_given_up_for_that_file_only() {
+    let cluster = Cluster::start(Plan { workers: 0, master: Plan::IMPATIENT, ..Plan::default() });
+    fs::create_dir(cluster.state_dir(0)).expect("a folder");
+    let state_dir = cluster.state_dir(0);
+    let Some(_disk) = SmallDisk::mount(&state_dir) else {
+        eprintln!("skipped: a small disk cannot be mounted here");
+        return;
+    };
+    let worker = cluster.spawn_worker(0, &[]);
+    cluster.wait_for_alive(1);
+    cluster.push_script("large", &"#\n".repeat(10 << 20));
+    let answer = cluster.submit("large", json!({}));
+    let (code, message) = answer.error();
+    assert!(answer.status > 500 && code == "unplaceable", "{}: {code} {message}", answer.status);
+    cluster.push_script("small", "echo small\n");
+    assert_eq!(cluster.submit("small", json!({})).printed(), "small");
+    worker.kill();
+}
+
 /// Names of functions, sorted.
 fn names(api: &Api) -> Vec<String> {
     let listed = api.get("/functions").ok();

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Cluster, Function, Gate, Plan};
+use crate::harness::{Answer, Cluster, Function, Gate, Plan, left_of, wait_until};
 
 /// Lines of a script that notes how many run on the same worker at that moment, itself included.
 fn counting(folder: &Path) -> String {
@@ -240,5 +240,79 @@ fn a_benchmark_runs_alone_on_its_cache() {
     benchmark.join().expect("an answer").ok();
     for answer in answers(before).into_iter().chain(answers(after)) {
         answer.result();
+    }
+}
+
+#[test]
+fn benchmarks_at_once_do_not_disturb_each_other() {
+    let cluster = Cluster::usual();
+    let alone = cluster.folder().join("alone");
+    let at = alone.display();
+    let script = format!("mkdir {at} || exit 1; sleep 0.01; rmdir {at}\n");
+    let asked: Vec<_> = (0..3)
+        .map(|n| {
+            let task = cluster.push_script(&format!("f{n}"), &script);
+            let ask = json!({"command": "sh", "task_id": task, "input_size": 1});
+            cluster.api().post_later("/controller/task/benchmark", ask)
+        })
+        .collect();
+    for answer in answers(asked) {
+        answer.ok();
+    }
+}
+
+#[test]
+fn who_goes_away_while_waiting_never_runs() {
+    let cluster = Cluster::start(Plan { cores: 1, ..Plan::default() });
+    let gate = Gate::new(cluster.folder(), "gate");
+    cluster.push_script("slow", &gate.script());
+    let running = cluster.submit_later("slow");
+    gate.wait_for(1);
+    let waiting = cluster.api().begin("/submit", &json!({"function_name": "slow"}));
+    cluster.wait_for_invocations("queued", 1);
+    drop(waiting);
+    cluster.wait_for_invocations("queued", 0);
+    gate.open();
+    running.join().expect("an answer").result();
+    assert_eq!(gate.arrived(), 1);
+}
+
+#[test]
+fn clients_that_come_and_go_leave_no_room_taken() {
+    let cluster = Cluster::start(Plan { workers: 2, ..Plan::default() });
+    for (name, isolation) in [("shared", "shared"), ("alone", "exclusive")] {
+        cluster.push(&Function::script(name, "sleep 0.05\n").with("isolation", isolation));
+    }
+    let mut connections: Vec<_> = (0..60)
+        .map(|n| {
+            let name = if n % 3 == 0 { "alone" } else { "shared" };
+            cluster.api().begin("/submit", &json!({"function_name": name}))
+        })
+        .collect();
+    let cancelled = cluster.api().get("/invocations?limit=100").ok();
+    for (n, row) in cancelled["invocations"].as_array().expect("a list").iter().enumerate() {
+        if n % 4 == 0 {
+            let id = row["id"].as_str().expect("an id");
+            let answer = cluster.api().delete(&format!("/invocations/{id}"));
+            assert!(answer.status == 200 || answer.error().0 == "already_ended", "{}", answer.text());
+        }
+    }
+    // Some go at once, some when others have run.
+    connections.truncate(40);
+    cluster.submit("shared", json!({})).result();
+    connections.truncate(20);
+    cluster.submit("alone", json!({})).result();
+    drop(connections);
+    wait_until("everything is free again", || {
+        let status = cluster.api().get("/status").ok();
+        (status["cores"]["free"] == 4 && status["ways"]["free"] == 16).then_some(())
+    });
+    assert_eq!(left_of(cluster.folder()), [""; 0]);
+    let status = cluster.api().get("/status").ok();
+    let ended =
+        status["invocations"]["ended"].as_object().expect("counts").values().filter_map(Value::as_u64);
+    assert_eq!(Some(ended.sum()), status["invocations"]["accepted"].as_u64(), "{status}");
+    for row in cluster.rows() {
+        assert_eq!((&row["free_cores"], &row["running"]), (&json!(2), &json!(0)), "{row}");
     }
 }

@@ -203,12 +203,24 @@ fn a_client_that_goes_away_takes_its_function_with_it() {
     assert_eq!(cluster.submit("next", json!({})).printed(), "next");
 }
 
+/// Workers that have to do without control groups.
+const NO_GROUPS: &[(&str, &str)] = &[("FSCHED_WORKER_CGROUPS", "false"), ("FSCHED_WORKER_GRACE", "500ms")];
+
 #[test]
 fn what_a_function_leaves_running_ends_with_it() {
+    daemons_end(Plan::default());
+}
+
+#[test]
+fn what_a_function_leaves_running_ends_with_it_without_control_groups() {
+    daemons_end(Plan { worker: NO_GROUPS, ..Plan::default() });
+}
+
+fn daemons_end(plan: Plan) {
     if !has("setsid") {
         return;
     }
-    let cluster = Cluster::usual();
+    let cluster = Cluster::start(plan);
     let noted = cluster.folder().join("pids");
     fs::write(&noted, "").expect("a file");
     let note = format!("echo $$ >> {}", noted.display());
@@ -251,7 +263,16 @@ fn a_storm_of_processes_fails_nobody_else_and_ends() {
 
 #[test]
 fn a_function_that_takes_too_much_memory_is_ended_and_others_are_not() {
-    let cluster = Cluster::usual();
+    memory_is_limited(Plan::default());
+}
+
+#[test]
+fn a_function_that_takes_too_much_memory_is_ended_without_control_groups() {
+    memory_is_limited(Plan { worker: NO_GROUPS, ..Plan::default() });
+}
+
+fn memory_is_limited(plan: Plan) {
+    let cluster = Cluster::start(plan);
     let script = "x=$(head -c 300000000 /dev/zero | tr '\\0' x); echo ${#x}\n";
     cluster.push(&Function::script("greedy", script).with("memory", "64MiB"));
     let gate = Gate::new(cluster.folder(), "gate");
@@ -282,7 +303,16 @@ fn files_are_limited_in_size_and_number() {
 
 #[test]
 fn a_killed_worker_takes_its_functions_with_it() {
-    let mut cluster = Cluster::usual();
+    killed_worker_takes_all(Plan::default());
+}
+
+#[test]
+fn a_killed_worker_takes_its_functions_with_it_without_control_groups() {
+    killed_worker_takes_all(Plan { worker: NO_GROUPS, ..Plan::default() });
+}
+
+fn killed_worker_takes_all(plan: Plan) {
+    let mut cluster = Cluster::start(plan);
     let gate = Gate::new(cluster.folder(), "gate");
     let daemon = if has("setsid") { "(setsid sleep 1000 > /dev/null 2>&1 < /dev/null &)\n" } else { "" };
     cluster.push_script(

@@ -26,5 +26,5 @@ pub(crate) use command::{FSCHED, fsched, json};
 pub(crate) use function::{Function, Gate, has};
 pub(crate) use left::{all_of, left_of};
 pub(crate) use line::{Fault, Line, MARKER};
-pub(crate) use server::{MASTER, Server, WORKER};
+pub(crate) use server::{MASTER, Server, WORKER, command};
 pub(crate) use wait::{LIMIT, wait_until};
