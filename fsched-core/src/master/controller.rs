@@ -22,6 +22,8 @@ use crate::transport::{Refusal, TransportError};
 const MAX_RETURNS: u32 = 50;
 /// How often a file is sent before a worker is given up for it.
 const MAX_TRANSFERS: u32 = 3;
+/// How many times in all workers may be given up for an invocation's file before it is given up itself.
+const MAX_FETCHES: u32 = 3;
 
 /// Why an invocation is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -78,6 +80,8 @@ pub(super) struct Live {
     /// Workers not to be tried until then.
     avoid: Vec<(WorkerId, Timestamp)>,
     returns: u32,
+    /// How often its file was given up on the way to a worker.
+    fetches_failed: u32,
     failed_over: bool,
     /// Whether it is to end as soon as it comes back from its worker.
     cancelled: bool,
@@ -506,7 +510,11 @@ impl Master {
                 self.members.release(worker, attempt);
             }
             let avoid = Some((worker, now + self.config.dead_after));
-            if hopeless {
+            let failed = self.live.get_mut(&id).map(|live| {
+                live.fetches_failed += u32::from(!unreachable);
+                live.fetches_failed
+            });
+            if hopeless || failed >= Some(MAX_FETCHES) {
                 self.end_unplaced(now, id, &error.to_string(), &mut effects);
             } else {
                 self.come_back(now, id, avoid, &error.to_string(), &mut effects);
@@ -670,6 +678,7 @@ impl Live {
             attempts: 0,
             avoid: Vec::new(),
             returns: 0,
+            fetches_failed: 0,
             failed_over: false,
             cancelled: false,
             hopeless_since: None,

@@ -430,6 +430,31 @@ fn a_worker_that_never_gets_the_file_whole_is_given_up_for_another() {
 }
 
 #[test]
+fn an_invocation_whose_file_gets_nowhere_ends() {
+    let mut world = World::new();
+    let worker = world.join(1, 1);
+    let function = world.push(spec("f"));
+    let id = world.submit(function);
+    let (_, order) = world.sent.remove(0);
+    world.answer(worker, order.attempt, Err(Refusal::MissingFile.into()));
+    let mut tried = 0;
+    while !world.replies.contains_key(&id) {
+        if tried < world.transfers.len() {
+            tried += 1;
+            let damaged = TransportError::Damaged { address: "a".into(), file: order.file };
+            let effects = world.master.transferred(world.now, worker, order.file, Err(damaged));
+            world.perform(effects);
+        } else {
+            world.pass(SECOND, &[(worker, 1, 1)]);
+        }
+        assert!(tried < 50, "it is tried for ever");
+    }
+    assert!(matches!(world.reply(id), Outcome::Unplaceable(_)), "{:?}", world.reply(id));
+    assert!(tried > 3, "a second look at the worker is worth it");
+    assert!(world.nothing_is_promised());
+}
+
+#[test]
 fn an_invocation_cut_off_is_lost_unless_it_may_run_again_once() {
     let mut world = World::new();
     let first = world.join(1, 1);

@@ -196,6 +196,10 @@ impl ProcessLauncher {
             move |source| LauncherError::State { path, source }
         };
         let system = |what| move |source| LauncherError::System { what, source };
+        // Functions work elsewhere: what they are told of has to be absolute.
+        let absolute = |path: &Path| std::path::absolute(path).map_err(state(path));
+        let (state_dir, files_dir) = (absolute(&config.state_dir)?, absolute(&config.files_dir)?);
+        let config = ProcessConfig { state_dir, files_dir, ..config };
         let dir = &config.state_dir;
         fs::create_dir_all(dir).map_err(state(dir))?;
         let lock = lock(dir)?;
