@@ -3,23 +3,36 @@
 //!
 //! | module | what is held |
 //! | --- | --- |
-//! | [`api`] | the REST API of old to the letter, and what was added beside it |
+//! | [`runs`] | the REST API of old to the letter: push, benchmark, run, submit |
+//! | [`functions`] | functions and their versions, from push to removal |
+//! | [`invocations`] | invocations, listed, shown, remembered and cancelled |
+//! | [`service`] | what is served beside the work: documents, health, numbers, logs |
 //! | [`bad_input`] | whatever comes from outside brings a clear error, and no harm |
+//! | [`hosts`] | hosts that are no workers, and masters that are none |
 //! | [`cluster`] | workers come, go, die and come back |
 //! | [`overload`] | more work than there is room |
-//! | [`processes`] | functions get what they need, stay within limits, and leave nothing |
+//! | [`processes`] | functions get what they need, and stay within limits |
+//! | [`trees`] | nothing that a function starts outlives its invocation |
+//! | [`shutdown`] | servers that are asked to stop do so in order |
 //! | [`safety`] | who may talk to us |
 //! | [`transfer`] | files reach workers once, whole |
 //! | [`durability`] | what was accepted is not lost |
 //! | [`command_line`] | `fsched` for people and for programs |
+//! | [`harness`] | what they stand on |
 
-mod api;
 mod bad_input;
 mod cluster;
 mod command_line;
 mod durability;
+mod functions;
 mod harness;
+mod hosts;
+mod invocations;
 mod overload;
 mod processes;
+mod runs;
 mod safety;
+mod service;
+mod shutdown;
 mod transfer;
+mod trees;
