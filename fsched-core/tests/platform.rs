@@ -395,8 +395,7 @@ async fn a_worker_that_is_shut_down_ends_even_the_stubborn() {
     platform.clock.advance(Duration::from_secs(1));
     within(worker.launcher.until_stopped(attempt, Stop::Kill)).await;
     within(shutdown).await.unwrap();
-    let Outcome::Ran { report, .. } = within(ticket).await else { panic!("it ran") };
-    assert_eq!(report.ending, Ending::Cancelled);
+    assert_eq!(within(ticket).await, Outcome::Lost(LostReason::Worker));
 }
 
 #[tokio::test]

@@ -161,6 +161,25 @@ fn what_may_not_run_again_is_lost_when_its_worker_dies() {
 }
 
 #[test]
+fn what_a_stopping_worker_ends_may_run_again_elsewhere() {
+    let mut cluster = Cluster::start(Plan {
+        workers: 2,
+        worker: &[("FSCHED_WORKER_PATIENCE", "100ms"), ("FSCHED_WORKER_GRACE", "100ms")],
+        ..Plan::default()
+    });
+    let gate = Gate::new(cluster.folder(), "gate");
+    cluster.push_script("again", &(gate.script() + "echo survived\n"));
+    let run = cluster.api().post_later("/submit", json!({"function_name": "again", "idempotent": true}));
+    gate.wait_for(1);
+    let row = cluster.api().get("/invocations").ok()["invocations"][0].clone();
+    let number = cluster.number_of(row["worker"].as_str().expect("it runs somewhere"));
+    assert!(cluster.workers.remove(number).terminate().success());
+    gate.wait_for(2);
+    gate.open();
+    assert_eq!(run.join().expect("an answer").printed(), "survived");
+}
+
+#[test]
 fn failing_over_happens_once() {
     let mut cluster = Cluster::start(Plan { workers: 2, master: Plan::IMPATIENT, ..Plan::default() });
     let gate = Gate::new(cluster.folder(), "gate");

@@ -55,7 +55,7 @@ fn servers_whose_patience_is_over_end_what_runs() {
     let run = cluster.submit_later("stuck");
     gate.wait_for(1);
     assert!(cluster.workers.remove(0).terminate().success());
-    run.join().expect("an answer").error();
+    run.join().expect("an answer").refused(502, "lost");
     assert_eq!(left_of(cluster.folder()), [""; 0]);
 
     let again = cluster.spawn_worker(0, &[]);

@@ -329,7 +329,12 @@ impl Master {
             Ok(report) => {
                 let report = Arc::new(report);
                 self.learn(id, worker, &report, &mut effects);
-                if expected {
+                let wanted = self.live.get(&id).is_some_and(|live| live.cancelled);
+                if expected && report.ending == Ending::Cancelled && !wanted {
+                    // The worker ended it of its own accord: it is about to stop, and its patience is over.
+                    self.members.stopping(worker);
+                    self.fail_over(now, id, worker, &mut effects);
+                } else if expected {
                     let end = end_kind(&report);
                     self.end(now, id, end, Outcome::Ran { worker, report }, &mut effects);
                 }

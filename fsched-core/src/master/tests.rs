@@ -430,6 +430,22 @@ fn a_worker_that_never_gets_the_file_whole_is_given_up_for_another() {
 }
 
 #[test]
+fn what_a_worker_ends_unasked_is_failed_over_or_lost() {
+    let mut world = World::new();
+    let (first, second) = (world.join(1, 1), world.join(2, 1));
+    let function = world.push(spec("f"));
+    let again = world.try_submit(function, true).unwrap();
+    let (at, order) = world.sent.remove(0);
+    assert_eq!(at, first);
+    world.answer(at, order.attempt, Ok(report(order.attempt, Ending::Cancelled, 1.0)));
+    assert_eq!(world.sent[0].0, second, "the first is about to stop");
+    let (at, order) = world.sent.remove(0);
+    world.answer(at, order.attempt, Ok(report(order.attempt, Ending::Cancelled, 1.0)));
+    assert!(matches!(world.reply(again), Outcome::Lost(LostReason::Worker)), "{:?}", world.reply(again));
+    assert!(world.nothing_is_promised());
+}
+
+#[test]
 fn an_invocation_whose_file_gets_nowhere_ends() {
     let mut world = World::new();
     let worker = world.join(1, 1);
