@@ -157,11 +157,38 @@ fn uploads_that_a_kill_cut_off_are_swept_up_at_start() {
 }
 
 #[test]
+fn files_that_nothing_refers_to_are_collected_at_start() {
+    let mut cluster = Cluster::usual();
+    cluster.push_script("kept", "echo kept\n");
+    cluster.kill_master();
+    // As if it had been killed between a file and what refers to it.
+    let stray = cluster.data_dir().join("files").join("ab".repeat(32));
+    fs::write(&stray, "stray").expect("a file");
+    cluster.start_master();
+    assert!(!stray.exists(), "it is kept for ever");
+    cluster.wait_for_alive(1);
+    assert_eq!(cluster.submit("kept", json!({})).printed(), "kept");
+}
+
+#[test]
+fn a_function_whose_file_is_gone_is_an_error_and_not_a_wait() {
+    let cluster = Cluster::usual();
+    cluster.push_script("gone", "echo gone\n");
+    for file in fs::read_dir(cluster.data_dir().join("files")).expect("a folder").filter_map(Result::ok) {
+        fs::remove_file(file.path()).expect("it is there");
+    }
+    let message = cluster.submit("gone", json!({})).refused(503, "unplaceable");
+    assert!(message.contains("read") || message.contains("No such file"), "{message}");
+    cluster.push_script("there", "echo there\n");
+    assert_eq!(cluster.submit("there", json!({})).printed(), "there");
+}
+
+#[test]
 fn a_full_disk_is_a_clear_error_and_does_no_harm() {
     let folder = tempfile::tempdir().expect("a folder");
     let data_dir = folder.path().join("master");
     fs::create_dir(&data_dir).expect("a folder");
-    let Some(_disk) = SmallDisk::mount(&data_dir) else {
+    let Some(_disk) = SmallDisk::mount(&data_dir, "16m") else {
         eprintln!("skipped: a small disk cannot be mounted here");
         return;
     };
@@ -173,7 +200,7 @@ fn a_full_disk_is_a_clear_error_and_does_no_harm() {
     };
     let master = start();
     push(&master.api, "before", 1000).ok();
-    push(&master.api, "too-large", 32 << 20).refused(507, "store_full");
+    push(&master.api, "too-large", 17 << 20).refused(507, "store_full");
     push(&master.api, "still-fine", 1000).ok();
 
     let filler = data_dir.join("filler");
@@ -197,13 +224,13 @@ fn a_worker_whose_disk_is_full_is_given_up_for_that_file_only() {
     let cluster = Cluster::start(Plan { workers: 0, master: Plan::IMPATIENT, ..Plan::default() });
     fs::create_dir(cluster.state_dir(0)).expect("a folder");
     let state_dir = cluster.state_dir(0);
-    let Some(_disk) = SmallDisk::mount(&state_dir) else {
+    let Some(_disk) = SmallDisk::mount(&state_dir, "4m") else {
         eprintln!("skipped: a small disk cannot be mounted here");
         return;
     };
     let worker = cluster.spawn_worker(0, &[]);
     cluster.wait_for_alive(1);
-    cluster.push_script("large", &"#\n".repeat(10 << 20));
+    cluster.push_script("large", &"#\n".repeat(3 << 20));
     let answer = cluster.submit("large", json!({}));
     let (code, message) = answer.error();
     assert!(answer.status > 500 && code == "unplaceable", "{}: {code} {message}", answer.status);
@@ -235,12 +262,12 @@ fn fill(path: &Path) {
     }
 }
 
-/// A disk of 16 MiB; unmounted when dropped.
+/// A disk of a few MiB; unmounted when dropped.
 struct SmallDisk<'a>(&'a Path);
 
 impl<'a> SmallDisk<'a> {
-    fn mount(at: &'a Path) -> Option<Self> {
-        let options = ["-t", "tmpfs", "-o", "size=16m,mode=0700", "tmpfs"];
+    fn mount(at: &'a Path, size: &str) -> Option<Self> {
+        let options = ["-t", "tmpfs", "-o", &format!("size={size},mode=0700"), "tmpfs"];
         let output = Command::new("mount").args(options).arg(at).output().ok()?;
         output.status.success().then_some(Self(at))
     }

@@ -1,6 +1,6 @@
 //! More work than there is room.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::thread::JoinHandle;
@@ -315,4 +315,37 @@ fn clients_that_come_and_go_leave_no_room_taken() {
     for row in cluster.rows() {
         assert_eq!((&row["free_cores"], &row["running"]), (&json!(2), &json!(0)), "{row}");
     }
+}
+
+#[test]
+fn a_cluster_under_fire_answers_everybody_and_recovers() {
+    let mut cluster = Cluster::start(Plan { workers: 2, master: Plan::IMPATIENT, ..Plan::default() });
+    let noted = cluster.folder().join("ran");
+    cluster.push_script("work", &format!("sleep 0.05; echo $FSCHED_INVOCATION >> {}\n", noted.display()));
+    let ask = json!({"function_name": "work", "idempotent": true});
+    for round in 0..4 {
+        let asked: Vec<_> = (0..30).map(|_| cluster.api().post_later("/submit", ask.clone())).collect();
+        wait_until("some have run", || {
+            let ran = fs::read_to_string(&noted).unwrap_or_default().lines().count();
+            (ran > round * 30 + 5).then_some(())
+        });
+        cluster.workers.remove(0).kill();
+        let number = round % 2;
+        let again = cluster.spawn_worker(number, &[]);
+        cluster.workers.push(again);
+        for answer in answers(asked) {
+            answer.result();
+        }
+        cluster.wait_for_alive(2);
+    }
+    wait_until("everything is free again", || {
+        let status = cluster.api().get("/status").ok();
+        (status["cores"]["free"] == 4 && status["ways"]["free"] == 16).then_some(())
+    });
+    assert_eq!(left_of(cluster.folder()), [""; 0]);
+    let status = cluster.api().get("/status").ok();
+    assert_eq!(status["invocations"]["ended"]["succeeded"], 120, "{status}");
+    let ran = fs::read_to_string(&noted).expect("they ran");
+    let ids: BTreeSet<&str> = ran.lines().filter_map(|attempt| Some(attempt.split_once('.')?.0)).collect();
+    assert_eq!(ids.len(), 120, "each has run");
 }
