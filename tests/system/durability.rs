@@ -269,7 +269,7 @@ impl<'a> SmallDisk<'a> {
     fn mount(at: &'a Path, size: &str) -> Option<Self> {
         let options = ["-t", "tmpfs", "-o", &format!("size={size},mode=0700"), "tmpfs"];
         let output = Command::new("mount").args(options).arg(at).output().ok()?;
-        output.status.success().then_some(Self(at))
+        output.status.success().then(|| Self(at))
     }
 }
 
