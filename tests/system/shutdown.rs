@@ -26,11 +26,13 @@ fn a_master_that_stops_waits_for_what_runs_and_takes_nothing_new() {
     let mut cluster = Cluster::usual();
     let gate = Gate::new(cluster.folder(), "gate");
     cluster.push_script("long", &(gate.script() + "echo finished\n"));
+    // What asks while the signal is on its way is still answered, and must not stay.
+    cluster.push_script("quick", ":\n");
     let run = cluster.submit_later("long");
     gate.wait_for(1);
     let mut master = cluster.master.take().expect("a master");
     master.signal(Signal::TERM);
-    let ask = json!({"function_name": "long"});
+    let ask = json!({"function_name": "quick"});
     wait_until("new work is refused", || {
         let ask = ask.to_string();
         let answer =
