@@ -15,7 +15,7 @@
 //! | [`trees`] | nothing that a function starts outlives its invocation |
 //! | [`shutdown`] | servers that are asked to stop do so in order |
 //! | [`safety`] | who may talk to us |
-//! | [`transfer`] | files reach workers once, whole |
+//! | [`transfer`] | files reach workers once, whole; orders whose line breaks are not forgotten |
 //! | [`durability`] | what was accepted is not lost |
 //! | [`command_line`] | `fsched` for people and for programs |
 //! | [`harness`] | what they stand on |

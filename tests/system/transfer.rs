@@ -1,10 +1,10 @@
-//! Files reach workers once, whole.
+//! Files reach workers once, whole; orders whose line breaks are not forgotten.
 
 use std::fs;
 
 use serde_json::json;
 
-use crate::harness::{Cluster, Fault, Function, Line, MARKER, Plan, Server, wait_until};
+use crate::harness::{Cluster, Fault, Function, Gate, Line, MARKER, Plan, Server, left_of, wait_until};
 
 /// A cluster whose only worker is at the other end of a wire.
 fn wired(fault: Fault, faults: usize) -> (Cluster, Line, Server) {
@@ -129,4 +129,32 @@ fn every_worker_gets_the_file_when_it_needs_it() {
         assert_eq!(fs::read_dir(cluster.state_dir(number).join("files")).expect("a folder").count(), 1);
     }
     assert_eq!(workers.len(), 2);
+}
+
+#[test]
+fn a_run_whose_line_breaks_is_lost_and_ended() {
+    let (cluster, line, _worker) = wired(Fault::None, 0);
+    let gate = Gate::new(cluster.folder(), "gate");
+    cluster.push_script("long", &gate.script());
+    let run = cluster.submit_later("long");
+    gate.wait_for(1);
+    line.cut();
+    run.join().expect("an answer").refused(502, "lost");
+    wait_until("nobody runs what nobody waits for", || left_of(cluster.folder()).is_empty().then_some(()));
+    gate.open();
+    assert_eq!(cluster.submit("long", json!({})).result()["exit_status"], 0);
+}
+
+#[test]
+fn a_run_whose_line_breaks_runs_again_where_it_may() {
+    let (cluster, line, _worker) = wired(Fault::None, 0);
+    let gate = Gate::new(cluster.folder(), "gate");
+    cluster.push_script("long", &(gate.script() + "echo finished\n"));
+    let run = cluster.api().post_later("/submit", json!({"function_name": "long", "idempotent": true}));
+    gate.wait_for(1);
+    line.cut();
+    gate.wait_for(2);
+    gate.open();
+    assert_eq!(run.join().expect("an answer").printed(), "finished");
+    assert_eq!(gate.arrived(), 2);
 }

@@ -2,8 +2,8 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use super::Api;
 
@@ -24,6 +24,7 @@ pub(crate) struct Line {
     /// Where it begins.
     pub(crate) api: Api,
     counts: Arc<Counts>,
+    open: Arc<Mutex<Vec<TcpStream>>>,
 }
 
 #[derive(Debug)]
@@ -39,17 +40,28 @@ impl Line {
         let api = Api::new(&format!("http://{}", listener.local_addr().expect("an address")));
         let counts = Arc::new(Counts { faults_left: faults.into(), files: 0.into() });
         let shared = Arc::clone(&counts);
+        let open = Arc::new(Mutex::new(Vec::new()));
+        let opened = Arc::clone(&open);
         // Ends with the test program.
         std::thread::spawn(move || {
             for near in listener.incoming().map_while(Result::ok) {
                 let counts = Arc::clone(&shared);
                 let Ok(far) = TcpStream::connect(end) else { continue };
                 let (Ok(near_too), Ok(far_too)) = (near.try_clone(), far.try_clone()) else { continue };
+                opened
+                    .lock()
+                    .expect("nobody panics")
+                    .extend([near.try_clone(), far.try_clone()].into_iter().flatten());
                 std::thread::spawn(move || carry_requests(near, far, fault, &counts));
                 std::thread::spawn(move || carry(far_too, near_too));
             }
         });
-        Self { api, counts }
+        Self { api, counts, open }
+    }
+
+    /// Breaks all connections that are open; new ones are fine.
+    pub(crate) fn cut(&self) {
+        self.open.lock().expect("nobody panics").drain(..).for_each(|stream| end(&stream));
     }
 
     /// How many files were sent along it, whole or not.
