@@ -56,6 +56,8 @@ pub(crate) fn run(start: Start) -> ! {
         }
     }
     let _ = platform::prctl(platform::PR_SET_NO_NEW_PRIVS, 1);
+    // Whatever the worker was started with stays the worker's: only the three standard streams go on.
+    platform::close_others_on_exec();
     let cgroup = start.argument(2);
     if !cgroup.is_empty()
         && let Err(errno) = join(cgroup)

@@ -1,6 +1,6 @@
 //! The same calls over libc, for architectures that the raw ones do not know.
 
-use core::ffi::{CStr, c_char, c_int, c_long, c_void};
+use core::ffi::{CStr, c_char, c_int, c_long, c_uint, c_void};
 
 use crate::Start;
 
@@ -32,6 +32,8 @@ mod libc {
 }
 
 const PIDFD_SEND_SIGNAL: c_long = 424;
+const CLOSE_RANGE: c_long = 436;
+const CLOSE_RANGE_CLOEXEC: usize = 4;
 const PIDFD_OPEN: c_long = 434;
 
 pub(crate) const O_WRONLY: i32 = 1;
@@ -118,6 +120,12 @@ pub(crate) fn change_directory(path: &CStr) -> Result<(), i32> {
 pub(crate) fn prctl(operation: i32, argument: usize) -> Result<(), i32> {
     // SAFETY: the operations that we use take a number, and zeros behind it.
     checked(unsafe { libc::prctl(operation, argument, 0usize, 0usize, 0usize) } as isize).map(|_| ())
+}
+
+/// Every open file but the standard streams is closed when the program becomes another; older kernels cannot.
+pub(crate) fn close_others_on_exec() {
+    // SAFETY: takes numbers only.
+    let _ = unsafe { libc::syscall(CLOSE_RANGE, 3usize, c_uint::MAX as usize, CLOSE_RANGE_CLOEXEC) };
 }
 
 pub(crate) fn parent() -> i32 {

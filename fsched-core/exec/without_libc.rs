@@ -47,6 +47,8 @@ mod number {
 
 const PIDFD_SEND_SIGNAL: usize = 424;
 const PIDFD_OPEN: usize = 434;
+const CLOSE_RANGE: usize = 436;
+const CLOSE_RANGE_CLOEXEC: usize = 4;
 
 pub(crate) const O_WRONLY: i32 = 1;
 pub(crate) const O_CLOEXEC: i32 = 0o2000000;
@@ -201,6 +203,12 @@ pub(crate) fn change_directory(path: &CStr) -> Result<(), i32> {
 pub(crate) fn prctl(operation: i32, argument: usize) -> Result<(), i32> {
     // SAFETY: the operations that we use take a number.
     unsafe { call(number::PRCTL, [operation as usize, argument, 0, 0, 0]) }.map(|_| ())
+}
+
+/// Every open file but the standard streams is closed when the program becomes another; older kernels cannot.
+pub(crate) fn close_others_on_exec() {
+    // SAFETY: takes numbers only.
+    let _ = unsafe { call(CLOSE_RANGE, [3, u32::MAX as usize, CLOSE_RANGE_CLOEXEC, 0, 0]) };
 }
 
 pub(crate) fn parent() -> i32 {

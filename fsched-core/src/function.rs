@@ -38,14 +38,15 @@ impl FromStr for InputSize {
     }
 }
 
-/// What a function is called: 1 to 128 characters, no control characters. Never used as a path.
+/// What a function is called: 1 to 128 characters, no control characters, and not what an id looks like. Never used as
+/// a path.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct FunctionName(String);
 
 /// A text that cannot be a function's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a function's name has 1 to 128 characters and no control characters")]
+#[error("a function's name has 1 to 128 characters, no control characters, and is not of the form f-17")]
 pub struct FunctionNameError;
 
 impl FunctionName {
@@ -61,6 +62,7 @@ impl TryFrom<String> for FunctionName {
     fn try_from(name: String) -> Result<Self, FunctionNameError> {
         let fits =
             !name.trim().is_empty() && name.chars().count() <= 128 && !name.chars().any(char::is_control);
+        let fits = fits && name.parse::<FunctionId>().is_err();
         if fits { Ok(Self(name)) } else { Err(FunctionNameError) }
     }
 }
@@ -236,6 +238,14 @@ mod tests {
         assert_eq!("  ''  ".parse::<Command>(), Err(CommandError::Empty));
         assert_eq!("sh 'x".parse::<Command>(), Err(CommandError::UnbalancedQuote));
         assert_eq!("sh \0".parse::<Command>(), Err(CommandError::Nul));
+    }
+
+    #[test]
+    fn no_name_looks_like_an_id() {
+        assert!("f-1".parse::<FunctionName>().is_err());
+        assert!("f-01".parse::<FunctionName>().is_ok());
+        assert!("resize.py".parse::<FunctionName>().is_ok());
+        assert!("".parse::<FunctionName>().is_err());
     }
 
     #[test]

@@ -81,8 +81,13 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// Paths that answer without a token: all they say is "up" or "not yet".
-    pub const OPEN_PATHS: [&str; 2] = ["/healthz", "/readyz"];
+    /// Paths that answer without a token: all they say is "up", "not yet", and what can be asked. A browser shows no
+    /// token before a page has asked for one.
+    pub const OPEN_PATHS: [&str; 4] = ["/healthz", "/readyz", "/openapi.json", "/docs"];
+
+    fn is_open(path: &str) -> bool {
+        Self::OPEN_PATHS.contains(&path) || path.starts_with("/docs/")
+    }
 
     /// A guard that asks for `token`; none: it only keeps web pages out.
     pub fn new(token: Option<Token>) -> Self {
@@ -107,7 +112,7 @@ impl Guard {
                 "without a token, the Host header has to be an IP address or localhost",
             )),
             None => Ok(()),
-            Some(_) if Self::OPEN_PATHS.contains(&path) => Ok(()),
+            Some(_) if Self::is_open(path) => Ok(()),
             Some(token) => check_token(token, headers),
         }
     }
@@ -199,7 +204,9 @@ mod tests {
 
     #[test]
     fn health_needs_no_token() {
-        assert_eq!(code(&guarded(), "/healthz", &[]), None);
+        for open in ["/healthz", "/readyz", "/openapi.json", "/docs", "/docs/", "/docs/index.css"] {
+            assert_eq!(code(&guarded(), open, &[]), None, "{open}");
+        }
         assert_eq!(code(&guarded(), "/readyz", &[]), None);
         assert_eq!(code(&guarded(), "/healthz/", &[]), Some(Code::Unauthorized));
     }

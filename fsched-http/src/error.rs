@@ -47,6 +47,8 @@ pub enum Code {
     MethodNotAllowed,
     /// The client was too slow.
     RequestTimeout,
+    /// An operator removed the worker that registers.
+    WorkerRemoved,
     /// It was over before it could be cancelled.
     AlreadyEnded,
     /// It was cancelled before it was started.
@@ -111,6 +113,7 @@ impl Code {
             Self::NotFound => ("not_found", StatusCode::NOT_FOUND),
             Self::MethodNotAllowed => ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED),
             Self::RequestTimeout => ("request_timeout", StatusCode::REQUEST_TIMEOUT),
+            Self::WorkerRemoved => ("worker_removed", StatusCode::CONFLICT),
             Self::AlreadyEnded => ("already_ended", StatusCode::CONFLICT),
             Self::Cancelled => ("cancelled", StatusCode::CONFLICT),
             Self::Refused => ("refused", StatusCode::CONFLICT),

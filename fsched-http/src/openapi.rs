@@ -13,7 +13,7 @@ use crate::wire::api;
         title = "fsched",
         description = "Functions on a cluster whose scheduler knows the last-level cache.\n\n\
             Every error is JSON: a `code` for programs, a `message` for people, and further keys where there is more \
-            to say. Where the master has a token, every request but `/healthz` and `/readyz` shows it: \
+            to say. Where the master has a token, every request but those for `/healthz`, `/readyz` and this document shows it: \
             `Authorization: Bearer <token>`."
     ),
     paths(

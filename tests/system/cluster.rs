@@ -266,6 +266,18 @@ fn a_worker_that_was_removed_may_come_again() {
 }
 
 #[test]
+fn a_worker_that_registers_itself_stays_away_once_it_was_removed() {
+    let cluster = Cluster::usual();
+    let id = cluster.workers_in("alive").remove(0);
+    cluster.api().delete(&format!("/cluster/workers/{id}")).ok();
+    let worker = &cluster.workers[0];
+    wait_until("it asks again, and is told why not", || worker.log().contains("was removed").then_some(()));
+    assert_eq!(cluster.rows().len(), 0);
+    cluster.api().post("/cluster/worker/add", &json!({"host": worker.api.url()})).ok();
+    cluster.wait_for_alive(1);
+}
+
+#[test]
 fn a_worker_that_stops_in_order_gets_no_work_and_finishes_its_own() {
     let mut cluster = Cluster::start(Plan { workers: 2, master: Plan::IMPATIENT, ..Plan::default() });
     let gate = Gate::new(cluster.folder(), "gate");

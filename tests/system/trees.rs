@@ -85,6 +85,15 @@ fn a_client_that_goes_away_takes_its_function_with_it() {
 }
 
 #[test]
+fn a_function_that_overwrites_its_own_file_changes_no_later_run() {
+    let cluster = Cluster::usual();
+    cluster.push_script("vain", "echo first\necho 'echo other' > \"$0\"\n");
+    for _ in 0..3 {
+        assert_eq!(cluster.submit("vain", json!({})).printed(), "first");
+    }
+}
+
+#[test]
 fn what_a_function_leaves_running_ends_with_it() {
     daemons_end(Plan::default());
 }

@@ -27,7 +27,7 @@ pub(super) struct What {
     /// The function's name or id (f-1)
     function: String,
     /// How much input it gets: the number passed as its last argument
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     input_size: u64,
     /// Program (and arguments) to run it with, instead of its own
     #[arg(long)]

@@ -1,7 +1,7 @@
 //! Workers as they come, answer, drain and go.
 
 use super::members::WorkerInfo;
-use super::{Effect, Effects, Master, Removal, UnknownWorker};
+use super::{Effect, Effects, Master, Removal, UnknownWorker, WorkerRemoved};
 use crate::cluster::Heartbeat;
 use crate::id::WorkerId;
 use crate::store::Record;
@@ -9,7 +9,23 @@ use crate::time::Timestamp;
 use crate::transport::{Address, TransportError};
 
 impl Master {
-    /// A worker registered itself, or was added and found: its id, the same for the same key.
+    /// A worker registered itself: its id, the same for the same key.
+    ///
+    /// # Errors
+    /// Where an operator removed it: it stays away until one [adds](Self::join) it again, or the master is restarted.
+    pub fn register(
+        &mut self,
+        now: Timestamp,
+        address: Address,
+        heartbeat: Heartbeat,
+    ) -> Result<(WorkerId, Effects), WorkerRemoved> {
+        if self.members.was_removed(heartbeat.key) {
+            return Err(WorkerRemoved);
+        }
+        Ok(self.join(now, address, heartbeat))
+    }
+
+    /// A worker was added by somebody, and found: its id, the same for the same key.
     pub fn join(&mut self, now: Timestamp, address: Address, heartbeat: Heartbeat) -> (WorkerId, Effects) {
         let (id, news) = self.members.join(now, address, heartbeat);
         let mut effects = Effects::new();

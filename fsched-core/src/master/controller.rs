@@ -14,7 +14,7 @@ use crate::invocation::{
 use crate::predictor::{Knowledge, Prediction};
 use crate::sample::Sample;
 use crate::scheduler::{PlaceError, Placement, Request};
-use crate::store::{EndKind, InvocationRecord, Record};
+use crate::store::{EndKind, InvocationRecord, Record, StoreError};
 use crate::time::Timestamp;
 use crate::transport::{Refusal, TransportError};
 
@@ -52,6 +52,9 @@ pub enum SubmitError {
     /// The master is about to stop.
     #[error("the master is about to stop")]
     Stopping,
+    /// It could not be kept, so it was not begun.
+    #[error("it cannot be kept: {0}")]
+    NotKept(StoreError),
 }
 
 /// Why an invocation cannot be cancelled.

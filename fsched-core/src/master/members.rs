@@ -85,6 +85,8 @@ pub(super) struct Members {
     view: ClusterView,
     patience: Patience,
     next: u64,
+    /// Workers that an operator removed: they are not taken back until one adds them.
+    removed: BTreeSet<WorkerKey>,
 }
 
 impl Members {
@@ -99,6 +101,7 @@ impl Members {
             view: ClusterView::default(),
             patience,
             next: next.max(1),
+            removed: BTreeSet::new(),
         };
         for record in records {
             all.next = all.next.max(record.id.0 + 1);
@@ -106,6 +109,11 @@ impl Members {
             all.members.insert(record.id, Member::new(record));
         }
         all
+    }
+
+    /// Whether an operator removed the worker with this key, and none added it again.
+    pub(super) fn was_removed(&self, key: WorkerKey) -> bool {
+        self.removed.contains(&key)
     }
 
     pub(super) fn view(&self) -> &ClusterView {
@@ -127,6 +135,7 @@ impl Members {
         address: Address,
         heartbeat: Heartbeat,
     ) -> (WorkerId, Option<WorkerRecord>) {
+        self.removed.remove(&heartbeat.key);
         let id = self.by_key.get(&heartbeat.key).copied();
         let news =
             id.and_then(|id| self.members.get(&id)).is_none_or(|member| member.record.address != address);
@@ -270,6 +279,7 @@ impl Members {
     pub(super) fn remove(&mut self, id: WorkerId) -> Vec<AttemptId> {
         let Some(member) = self.members.remove(&id) else { return Vec::new() };
         self.by_key.remove(&member.record.key);
+        self.removed.insert(member.record.key);
         self.view.remove(id);
         member.promised.into_keys().collect()
     }

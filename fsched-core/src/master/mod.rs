@@ -198,6 +198,11 @@ pub struct UnknownFunction(pub FunctionId);
 #[error("there is no worker {0}")]
 pub struct UnknownWorker(pub WorkerId);
 
+/// An operator removed this worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("this worker was removed; it is taken back when somebody adds it (`fsched workers add`)")]
+pub struct WorkerRemoved;
+
 /// How the master stands, in numbers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -211,8 +216,10 @@ pub struct Stats {
     pub running: usize,
     /// Benchmarks under way.
     pub benchmarks: usize,
-    /// Workers that answer.
+    /// Workers that answer and take work.
     pub workers_alive: usize,
+    /// Workers that answer and take no new work.
+    pub workers_draining: usize,
     /// Workers that have not answered for a while.
     pub workers_suspect: usize,
     /// Workers that are given up.
@@ -482,7 +489,9 @@ impl Master {
         }
         for id in self.members.ids() {
             use crate::cluster::Liveness;
-            match self.members.view().worker(id).map_or(Liveness::Dead, |view| view.liveness) {
+            let view = self.members.view().worker(id);
+            match view.map_or(Liveness::Dead, |view| view.liveness) {
+                Liveness::Alive if view.is_some_and(|view| view.draining) => stats.workers_draining += 1,
                 Liveness::Alive => stats.workers_alive += 1,
                 Liveness::Suspect => stats.workers_suspect += 1,
                 Liveness::Dead => stats.workers_dead += 1,

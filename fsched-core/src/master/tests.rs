@@ -635,6 +635,20 @@ fn a_removed_worker_goes_when_its_last_invocation_has_ended() {
 }
 
 #[test]
+fn a_removed_worker_stays_away_until_somebody_adds_it() {
+    let mut world = World::new();
+    let worker = world.join(1, 2);
+    let (_, effects) = world.master.remove_worker(world.now, worker).unwrap();
+    world.perform(effects);
+    assert_eq!(world.master.register(world.now, "a".into(), heartbeat(1, 2)).unwrap_err(), WorkerRemoved);
+    assert_eq!(world.master.workers(world.now).count(), 0);
+    let again = world.join(1, 2);
+    let (registered, effects) = world.master.register(world.now, "b".into(), heartbeat(1, 2)).unwrap();
+    world.perform(effects);
+    assert_eq!(registered, again);
+}
+
+#[test]
 fn cancelling_ends_what_waits_at_once_and_what_runs_by_its_report() {
     let mut world = World::new();
     let worker = world.join(1, 1);

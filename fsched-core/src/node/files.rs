@@ -1,12 +1,14 @@
 //! Files by content hash, in one directory.
 
+use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
 use crate::cache::Bytes;
@@ -65,6 +67,29 @@ impl FileError {
 pub struct FileStore {
     dir: Arc<Path>,
     next: Arc<AtomicU64>,
+    /// What files were like when their content was known last.
+    stamps: Arc<Mutex<HashMap<ContentHash, Stamp>>>,
+}
+
+/// What changes with a file's content: nobody can write to it, or put another in its place, and keep all of these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(path: &Path) -> io::Result<Self> {
+        let found = fs::symlink_metadata(path)?;
+        Ok(Self {
+            device: found.dev(),
+            inode: found.ino(),
+            size: found.size(),
+            changed: (found.ctime(), found.ctime_nsec()),
+        })
+    }
 }
 
 impl FileStore {
@@ -75,7 +100,7 @@ impl FileStore {
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self, FileError> {
         let dir = dir.into();
         fs::create_dir_all(&dir).map_err(|e| FileError::new(&dir, e))?;
-        let store = Self { dir: dir.into(), next: Arc::default() };
+        let store = Self { dir: dir.into(), next: Arc::default(), stamps: Arc::default() };
         for name in store.names()? {
             if name.starts_with(UNFINISHED) {
                 remove_if_there(&store.dir.join(name))?;
@@ -112,7 +137,19 @@ impl FileStore {
     /// # Errors
     /// Where the system does not let us.
     pub fn remove(&self, file: ContentHash) -> Result<(), FileError> {
+        self.stamps.lock().remove(&file);
         remove_if_there(&self.path(file))
+    }
+
+    /// Whether a file is there as it was when its content was known last: when it arrived, or was
+    /// [verified](Self::verify). A function may have written to its own file meanwhile. Costs one look at the file's
+    /// attributes; a file that was never looked at is read.
+    pub fn is_intact(&self, file: ContentHash) -> bool {
+        let stamp = self.stamps.lock().get(&file).copied();
+        match stamp {
+            Some(stamp) => Stamp::of(&self.path(file)).is_ok_and(|now| now == stamp),
+            None => self.verify(file).is_ok(),
+        }
     }
 
     /// Reads a whole file to see whether it is what its name says.
@@ -121,8 +158,13 @@ impl FileStore {
     /// [`FileError::Mismatch`] where it is not; where it cannot be read.
     pub fn verify(&self, file: ContentHash) -> Result<(), FileError> {
         let path = self.path(file);
+        let stamp = Stamp::of(&path).map_err(|e| FileError::new(&path, e))?;
         let found = hash_of(&path).map_err(|e| FileError::new(&path, e))?;
-        if found == file { Ok(()) } else { Err(FileError::Mismatch { expected: file, found }) }
+        if found != file {
+            return Err(FileError::Mismatch { expected: file, found });
+        }
+        self.stamps.lock().insert(file, stamp);
+        Ok(())
     }
 
     /// Verifies every file, removes the damaged ones, and lists the others. Meant for the start.
@@ -257,6 +299,9 @@ impl FileWriter {
         // Closed before it gets its name: no program may be executed while somebody can write to it.
         drop(self.file);
         fs::rename(&self.unfinished.0, self.store.path(found)).map_err(error)?;
+        // Renaming changes the stamp, so it is taken now; nothing runs the file before it is said to be here.
+        let stamp = Stamp::of(&self.store.path(found)).map_err(error)?;
+        self.store.stamps.lock().insert(found, stamp);
         File::open(&self.store.dir).and_then(|dir| dir.sync_all()).map_err(error)?;
         Ok((found, Bytes(self.len)))
     }
@@ -321,6 +366,31 @@ mod tests {
         assert_eq!(store.list().unwrap(), [file]);
         assert_eq!(fs::read(store.path(file)).unwrap(), b"abc");
         assert_eq!(fs::metadata(store.path(file)).unwrap().permissions().mode() & 0o7777, 0o755);
+    }
+
+    #[test]
+    fn a_file_that_somebody_wrote_to_or_replaced_is_not_intact() {
+        let (_dir, store) = store();
+        let changes: [fn(&Path); 3] = [
+            |path| fs::write(path, b"abd").unwrap(),
+            |path| fs::remove_file(path).unwrap(),
+            |path| {
+                fs::write(path.with_extension("new"), b"abc").unwrap();
+                fs::rename(path.with_extension("new"), path).unwrap();
+            },
+        ];
+        for change in changes {
+            let file = store.put(b"abc").unwrap();
+            assert!(store.is_intact(file));
+            change(&store.path(file));
+            assert!(!store.is_intact(file));
+        }
+        // Found at a start: read once, known from then on.
+        let file = store.put(b"abc").unwrap();
+        let again = FileStore::open(store.dir()).unwrap();
+        assert!(again.is_intact(file));
+        fs::write(again.path(file), b"abd").unwrap();
+        assert!(!again.is_intact(file));
     }
 
     #[test]

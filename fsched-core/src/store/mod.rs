@@ -27,7 +27,7 @@ pub use memory::MemoryStore;
 pub use record::{EndKind, InvocationRecord, Record, Snapshot, WorkerRecord};
 
 /// Why a fact could not be kept, or read again.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
     /// The disk is full: what was there before is unharmed. Make room and try again.

@@ -76,7 +76,7 @@ pub enum Refusal {
     /// It knows the attempt already.
     #[error("the worker knows this attempt already")]
     Duplicate,
-    /// It could never run it: a domain that it does not have, a deadline beyond its maximum.
+    /// It could never run it: a domain that it does not have, more than it gives to functions at all.
     #[error("the worker cannot run it: {0}")]
     Impossible(String),
 }

@@ -33,6 +33,16 @@ impl Files {
         self.files.entry(file).or_default().discarded = false;
     }
 
+    /// It is not what it was: new attempts may not use it until it arrives again.
+    pub(super) fn lost(&mut self, file: ContentHash) {
+        match self.files.get_mut(&file) {
+            Some(entry) if entry.users > 0 => entry.discarded = true,
+            _ => {
+                self.files.remove(&file);
+            }
+        }
+    }
+
     /// An attempt begins to use it.
     pub(super) fn begin(&mut self, file: ContentHash) {
         self.files.entry(file).or_default().users += 1;

@@ -177,6 +177,11 @@ impl Worker {
         self.files.arrived(file);
     }
 
+    /// A function's file is not what it was: it has to be brought again.
+    pub fn file_lost(&mut self, file: ContentHash) {
+        self.files.lost(file);
+    }
+
     /// A file is of no use any more: it is removed now, or when the last attempt that runs it ends.
     pub fn discard_file(&mut self, file: ContentHash) -> Vec<Effect> {
         if self.files.discard(file) { vec![Effect::RemoveFile(file)] } else { Vec::new() }

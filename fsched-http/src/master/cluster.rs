@@ -136,7 +136,7 @@ pub(crate) async fn register_worker(
         None => HttpAddress::parse(&address, DEFAULT_WORKER_PORT),
     };
     let address = address.map_err(|error| bad_address("address", error))?;
-    let id = state.node.join((&address).into(), heartbeat).await?;
+    let id = state.node.register((&address).into(), heartbeat).await?;
     let heartbeat_secs = state.node.read(|master| master.config().heartbeat).as_secs_f64();
     Ok(Json(RegisteredBody { id, heartbeat_secs }))
 }

@@ -28,7 +28,7 @@ pub struct MasterNumbers {
     ratio: Histogram,
     states: [Gauge; 3],
     queue: Gauge,
-    workers: [Gauge; 3],
+    workers: [Gauge; 4],
     accepted: Counter,
     refused: Counter,
     failed_over: Counter,
@@ -67,7 +67,7 @@ impl Default for MasterNumbers {
             ),
             states: ["queued", "fetching", "running"].map(invocations),
             queue: metrics.gauge("fsched_queue_depth", "Invocations that wait for room.", Vec::new()),
-            workers: ["alive", "suspect", "dead"].map(workers),
+            workers: ["alive", "draining", "suspect", "dead"].map(workers),
             accepted: counter("fsched_invocations_accepted_total", "Invocations accepted."),
             refused: counter("fsched_invocations_refused_total", "Invocations refused."),
             failed_over: counter(
@@ -109,7 +109,8 @@ impl MasterNumbers {
             gauge.set(n as f64);
         }
         self.queue.set(stats.queued as f64);
-        let by_state = [stats.workers_alive, stats.workers_suspect, stats.workers_dead];
+        let by_state =
+            [stats.workers_alive, stats.workers_draining, stats.workers_suspect, stats.workers_dead];
         for (gauge, n) in self.workers.iter().zip(by_state) {
             gauge.set(n as f64);
         }

@@ -1,6 +1,6 @@
 //! What core says no with, as the API says it: once, here.
 
-use fsched_core::master::{CancelError, SubmitError, UnknownFunction, UnknownWorker};
+use fsched_core::master::{CancelError, SubmitError, UnknownFunction, UnknownWorker, WorkerRemoved};
 use fsched_core::node::{ChangeError, FileError, PushError};
 use fsched_core::store::StoreError;
 use fsched_core::transport::TransportError;
@@ -19,6 +19,7 @@ impl From<SubmitError> for ApiError {
             SubmitError::NeverFits => Self::new(Code::NeverFits, text),
             SubmitError::NoWorkers => Self::new(Code::NoWorkers, text),
             SubmitError::Stopping => Self::new(Code::Stopping, text),
+            SubmitError::NotKept(error) => error.into(),
             // `NotReady` is answered before it gets here, and is no error.
             other => Self::internal(other),
         }
@@ -33,6 +34,12 @@ impl From<CancelError> for ApiError {
             other => return Self::internal(other),
         };
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<WorkerRemoved> for ApiError {
+    fn from(error: WorkerRemoved) -> Self {
+        Self::new(Code::WorkerRemoved, error.to_string())
     }
 }
 

@@ -23,6 +23,8 @@ const STALL: Duration = Duration::from_secs(30);
 const MAX_FIELDS: usize = 64;
 /// The most CPUs a function can ask for.
 const MAX_CORES: u16 = 1024;
+/// The least memory a function can be given.
+const LEAST_MEMORY: Bytes = Bytes::mib(1);
 
 /// The form a function is pushed with.
 #[derive(Debug, ToSchema)]
@@ -111,7 +113,12 @@ impl Form {
             "name" => self.name = Some(name(text)?),
             "command" => self.command = Some(parse_command(text)?),
             "timeout" => self.timeout = Some(values::timeout_text(key, &text)?),
-            "memory" => self.needs.memory = values::bytes_text(key, &text)?,
+            "memory" => {
+                self.needs.memory = values::bytes_text(key, &text)?;
+                if self.needs.memory < LEAST_MEMORY {
+                    return Err(ApiError::bad_value(key, "at least 1MiB: no process starts in less"));
+                }
+            }
             "cores" => self.needs.cores = cores(key, &text)?,
             "isolation" => self.needs.isolation = isolation(key, &text)?,
             _ => {}

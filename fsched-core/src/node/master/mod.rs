@@ -28,7 +28,7 @@ use crate::id::{AttemptId, BenchmarkId, ContentHash, FunctionId, InvocationId, W
 use crate::invocation::{Outcome, Submission};
 use crate::master::{
     BenchmarkError, BenchmarkReport, BenchmarkRequest, CancelError, Effect, Master, MasterConfig, Removal,
-    SubmitError, UnknownFunction, UnknownWorker,
+    SubmitError, UnknownFunction, UnknownWorker, WorkerRemoved,
 };
 use crate::predictor::Predictor;
 use crate::scheduler::Scheduler;
@@ -214,12 +214,15 @@ impl MasterNode {
     /// # Errors
     /// Says why it was not accepted.
     pub async fn submit(self: &Arc<Self>, submission: Submission) -> Result<Ticket, SubmitError> {
-        let ((id, answer), _) = self.act(|state, now| {
+        let ((id, answer), performed) = self.act(|state, now| {
             let (id, effects) = state.master.submit(now, submission)?;
             let (sender, answer) = oneshot::channel();
             state.outcomes.insert(id, sender);
             Ok::<_, SubmitError>(((id, answer), effects))
         })?;
+        if let perform::Performed::Now(Err(error)) = performed {
+            return Err(SubmitError::NotKept(error));
+        }
         Ok(Waiting::new(id, answer, self, Self::abandon_invocation))
     }
 
@@ -248,8 +251,21 @@ impl MasterNode {
         self.cancel_now(id)
     }
 
-    /// Takes in a worker that says where it listens, or finds it again by its key. When it returns, the worker
-    /// survives the death of the machine.
+    /// Takes in a worker that registers itself, or finds it again by its key. When it returns, the worker survives
+    /// the death of the machine.
+    ///
+    /// # Errors
+    /// Where an operator removed it, or it could not be kept.
+    pub async fn register(
+        self: &Arc<Self>,
+        address: Address,
+        heartbeat: Heartbeat,
+    ) -> Result<WorkerId, ChangeError<WorkerRemoved>> {
+        self.change(|state, now| state.master.register(now, address, heartbeat)).await
+    }
+
+    /// Takes in a worker that somebody names, or finds it again by its key. When it returns, the worker survives the
+    /// death of the machine.
     ///
     /// # Errors
     /// Where that could not be kept.

@@ -96,7 +96,12 @@ impl WorkerNode {
     /// Where the worker does not take it: nothing was started.
     pub async fn execute(self: &Arc<Self>, order: Order) -> Result<Report, Refusal> {
         let attempt = order.attempt;
+        // A function may have written to its own file: what runs under a content's hash is that content.
+        let intact = self.files.is_intact(order.file);
         let report = self.act(|state, now| {
+            if !intact {
+                state.worker.file_lost(order.file);
+            }
             let effects = state.worker.order(now, order)?;
             let (sender, report) = oneshot::channel();
             state.reports.insert(attempt, sender);

@@ -54,6 +54,8 @@ pub struct InvocationCounts {
 pub struct WorkerCounts {
     /// Answer.
     pub alive: usize,
+    /// Answer, and take no new work.
+    pub draining: usize,
     /// Have not answered for a while.
     pub suspect: usize,
     /// Are given up.
@@ -88,6 +90,7 @@ impl StatusAnswer {
             },
             workers: WorkerCounts {
                 alive: stats.workers_alive,
+                draining: stats.workers_draining,
                 suspect: stats.workers_suspect,
                 dead: stats.workers_dead,
             },
