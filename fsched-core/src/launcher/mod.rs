@@ -3,7 +3,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | `process/` | [`ProcessLauncher`]: real processes on Linux (feature `process`) |
-//! | `scripted.rs` | [`ScriptedLauncher`]: processes that only pretend, for tests (feature `test-util`) |
+//! | `scripted.rs` | `ScriptedLauncher`: processes that only pretend, for tests (feature `test-util`) |
 //! | `conformance.rs` | the contract as a suite, for every implementation |
 
 #[cfg(any(test, feature = "test-util"))]

@@ -16,14 +16,7 @@ use crate::sample::Sample;
 use crate::scheduler::{PlaceError, Placement, Request};
 use crate::store::{EndKind, InvocationRecord, Record, StoreError};
 use crate::time::Timestamp;
-use crate::transport::{Refusal, TransportError};
-
-/// How often an invocation may come back from workers without having been started.
-const MAX_RETURNS: u32 = 50;
-/// How often a file is sent before a worker is given up for it.
-const MAX_TRANSFERS: u32 = 3;
-/// How many times in all workers may be given up for an invocation's file before it is given up itself.
-const MAX_FETCHES: u32 = 3;
+use crate::transport::TransportError;
 
 /// Why an invocation is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -74,27 +67,27 @@ pub enum CancelError {
 pub(super) struct Live {
     pub(super) invocation: Invocation,
     prediction: Prediction,
-    needs: Needs,
-    file: ContentHash,
+    pub(super) needs: Needs,
+    pub(super) file: ContentHash,
     timeout: Duration,
     probe: Option<Probe>,
     /// The number of the next attempt.
     attempts: u32,
     /// Workers not to be tried until then.
-    avoid: Vec<(WorkerId, Timestamp)>,
-    returns: u32,
+    pub(super) avoid: Vec<(WorkerId, Timestamp)>,
+    pub(super) returns: u32,
     /// How often its file was given up on the way to a worker.
-    fetches_failed: u32,
-    failed_over: bool,
+    pub(super) fetches_failed: u32,
+    pub(super) failed_over: bool,
     /// Whether it is to end as soon as it comes back from its worker.
-    cancelled: bool,
+    pub(super) cancelled: bool,
     /// Since when no worker there is could ever hold it.
     hopeless_since: Option<Timestamp>,
 }
 
 impl Live {
     /// The worker and attempt it stands at.
-    fn current(&self) -> Option<(WorkerId, AttemptId)> {
+    pub(super) fn current(&self) -> Option<(WorkerId, AttemptId)> {
         match self.invocation.state {
             InvocationState::Fetching { attempt, worker }
             | InvocationState::Running { attempt, worker, .. } => Some((worker, attempt)),
@@ -102,7 +95,7 @@ impl Live {
         }
     }
 
-    fn avoid(&mut self, worker: WorkerId, until: Timestamp) {
+    pub(super) fn avoid(&mut self, worker: WorkerId, until: Timestamp) {
         self.avoid.retain(|&(other, _)| other != worker);
         self.avoid.push((worker, until));
     }
@@ -286,7 +279,7 @@ impl Master {
         }
     }
 
-    fn send(
+    pub(super) fn send(
         &mut self,
         now: Timestamp,
         id: InvocationId,
@@ -354,102 +347,6 @@ impl Master {
         effects
     }
 
-    /// What a failed order says about the worker, whoever still waits for it.
-    fn note_failure(&mut self, id: InvocationId, worker: WorkerId, error: &TransportError) {
-        match error {
-            TransportError::Refused(Refusal::MissingFile) => {
-                if let Some(live) = self.live.get(&id) {
-                    self.members.missing(worker, live.file);
-                }
-            }
-            TransportError::Refused(Refusal::Stopping) => self.members.stopping(worker),
-            TransportError::Unreachable { .. } | TransportError::Protocol { .. } => {
-                self.members.doubt(worker)
-            }
-            _ => {}
-        }
-    }
-
-    fn come_back_or_lose(
-        &mut self,
-        now: Timestamp,
-        id: InvocationId,
-        worker: WorkerId,
-        error: &TransportError,
-        effects: &mut Effects,
-    ) {
-        let for_a_while = now + self.config.heartbeat;
-        match error {
-            TransportError::Broken { .. } | TransportError::Refused(Refusal::Duplicate) => {
-                self.fail_over(now, id, worker, effects);
-            }
-            // It goes to the same worker again, after its file.
-            TransportError::Refused(Refusal::MissingFile) => {
-                self.come_back(now, id, None, &error.to_string(), effects)
-            }
-            TransportError::Refused(Refusal::Impossible(_)) => {
-                self.come_back(now, id, Some((worker, Timestamp(u64::MAX))), &error.to_string(), effects);
-            }
-            _ => self.come_back(now, id, Some((worker, for_a_while)), &error.to_string(), effects),
-        }
-    }
-
-    /// Nothing was started: it waits again, in its old place.
-    fn come_back(
-        &mut self,
-        now: Timestamp,
-        id: InvocationId,
-        avoid: Option<(WorkerId, Timestamp)>,
-        reason: &str,
-        effects: &mut Effects,
-    ) {
-        let Some(live) = self.live.get_mut(&id) else { return };
-        if live.cancelled {
-            self.end(now, id, EndKind::Cancelled, Outcome::Cancelled, effects);
-            return;
-        }
-        if let Some((worker, until)) = avoid {
-            live.avoid(worker, until);
-        }
-        live.returns += 1;
-        if live.returns > MAX_RETURNS {
-            self.end_unplaced(now, id, reason, effects);
-            return;
-        }
-        live.invocation.state = InvocationState::Queued;
-        self.queue.push_again(id);
-    }
-
-    /// Its worker is lost, and nobody knows how far it came: a second try where that does no harm, once.
-    fn fail_over(&mut self, now: Timestamp, id: InvocationId, worker: WorkerId, effects: &mut Effects) {
-        let Some(live) = self.live.get_mut(&id) else { return };
-        if !live.invocation.submission.idempotent || live.failed_over || live.cancelled {
-            self.end(now, id, EndKind::LostWorker, Outcome::Lost(LostReason::Worker), effects);
-            return;
-        }
-        live.failed_over = true;
-        self.counts.failed_over += 1;
-        live.avoid(worker, now + self.config.dead_after);
-        live.invocation.state = InvocationState::Queued;
-        self.queue.push_again(id);
-    }
-
-    /// An attempt's worker was given up or removed.
-    pub(super) fn lose(&mut self, now: Timestamp, attempt: AttemptId, effects: &mut Effects) {
-        let id = attempt.invocation;
-        let Some(live) = self.live.get(&id) else { return };
-        let Some((worker, _)) = live.current().filter(|&(_, current)| current == attempt) else { return };
-        self.members.release(worker, attempt);
-        match live.invocation.state {
-            // Nothing was started.
-            InvocationState::Fetching { .. } => {
-                let avoid = Some((worker, now + self.config.heartbeat));
-                self.come_back(now, id, avoid, "the worker was lost while the file was on its way", effects);
-            }
-            _ => self.fail_over(now, id, worker, effects),
-        }
-    }
-
     fn learn(&mut self, id: InvocationId, worker: WorkerId, report: &Report, effects: &mut Effects) {
         let known = self.live.get(&id);
         let invocation = known.map(|live| &live.invocation).or_else(|| self.history.get(id));
@@ -473,64 +370,6 @@ impl Master {
         self.predictor.observe(&sample);
         self.functions.sampled(function, input_size);
         effects.push(Effect::Persist { record: Record::Sampled(sample), durable: false });
-    }
-
-    /// An [`Effect::Transfer`] is over.
-    pub fn transferred(
-        &mut self,
-        now: Timestamp,
-        worker: WorkerId,
-        file: ContentHash,
-        answer: Result<(), TransportError>,
-    ) -> Effects {
-        let mut effects = Effects::new();
-        let waits = |live: &Live| matches!(live.invocation.state, InvocationState::Fetching { worker: at, .. } if at == worker);
-        let waiting: Vec<InvocationId> = self
-            .live
-            .iter()
-            .filter(|(_, live)| live.file == file && waits(live))
-            .map(|(&id, _)| id)
-            .collect();
-        let error = match answer {
-            Ok(()) => {
-                self.members.transfer_done(worker, file);
-                for id in waiting {
-                    if let Some((_, attempt)) = self.live.get(&id).and_then(Live::current) {
-                        self.send(now, id, worker, attempt, &mut effects);
-                    }
-                }
-                return effects;
-            }
-            Err(error) => error,
-        };
-        let hopeless = matches!(error, TransportError::Unreadable { .. });
-        let unreachable = matches!(error, TransportError::Unreachable { .. });
-        if unreachable {
-            self.members.doubt(worker);
-        }
-        if !hopeless && !unreachable && self.members.transfer_failed(worker, file) < MAX_TRANSFERS {
-            effects.extend(self.members.peer(worker).map(|to| Effect::Transfer { to, file }));
-            return effects;
-        }
-        self.members.end_transfer(worker, file);
-        for id in waiting {
-            if let Some((_, attempt)) = self.live.get(&id).and_then(Live::current) {
-                self.members.release(worker, attempt);
-            }
-            let avoid = Some((worker, now + self.config.dead_after));
-            let failed = self.live.get_mut(&id).map(|live| {
-                live.fetches_failed += u32::from(!unreachable);
-                live.fetches_failed
-            });
-            if hopeless || failed >= Some(MAX_FETCHES) {
-                self.end_unplaced(now, id, &error.to_string(), &mut effects);
-            } else {
-                self.come_back(now, id, avoid, &error.to_string(), &mut effects);
-            }
-        }
-        self.let_go(now, &mut effects);
-        self.dispatch(now, &mut effects);
-        effects
     }
 
     /// Ends an invocation because someone asks for it, or because nobody waits for its answer any more.
@@ -577,7 +416,7 @@ impl Master {
         self.end(now, id, EndKind::Unplaceable, Outcome::Unplaceable(reason.to_owned()), effects);
     }
 
-    fn end(
+    pub(super) fn end(
         &mut self,
         now: Timestamp,
         id: InvocationId,

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `mod.rs` | [`Master`], its configuration, and the [`Effect`]s it asks for |
 //! | `controller.rs` | the life of an invocation: accepted, placed, sent, ended |
+//! | `recovery.rs` | what becomes of an invocation whose order brought no report |
 //! | `benchmarks.rs` | benchmarks: which ways to run, how often, and what came out |
 //! | `cluster.rs` | workers as they come, answer, drain and go |
 //! | `functions.rs` | functions by id and name, and who uses them |
@@ -18,6 +19,7 @@ mod functions;
 mod history;
 mod members;
 mod queue;
+mod recovery;
 #[cfg(test)]
 mod tests;
 
@@ -118,7 +120,8 @@ impl MasterConfig {
     }
 }
 
-/// What the master wants done, in this order: nothing after a `Persist` is done before it is.
+/// What the master wants done, in this order: nothing after a `Persist` is done before it is. Where that fails, the
+/// driver tells [`Master::not_persisted`] and leaves out what follows from the fact; the rest is done.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
     /// Keep a fact. Where `durable`, wait until it survives the death of the machine.
@@ -509,7 +512,7 @@ impl Master {
         stats
     }
 
-    /// A [`Effect::Persist`] failed, and the effects after it were not done: takes back what depends on it.
+    /// A [`Effect::Persist`] failed, and what follows from the fact was not done: takes back what depends on it.
     ///
     /// A function that was new is taken back; an invocation that was accepted ends.
     pub fn not_persisted(&mut self, now: Timestamp, record: &Record, reason: &str) -> Effects {
@@ -517,6 +520,9 @@ impl Master {
         match record {
             Record::FunctionPut(function) => {
                 if let Some((_, gone)) = self.functions.remove(function.id) {
+                    // The fact may have reached the log, only not the disk: it must not come back at the next start.
+                    let record = Record::FunctionRemoved(function.id);
+                    effects.push(Effect::Persist { record, durable: false });
                     self.bury(gone, &mut effects);
                 }
             }
