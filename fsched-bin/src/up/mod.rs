@@ -5,7 +5,7 @@
 //! | --- | --- |
 //! | `mod.rs` | [`run`]: from the command line to the clean end |
 //! | `cluster.rs` | what the workers are told, and waiting until the master knows them |
-//! | `keeper.rs` | [`Keeper`](keeper::Keeper): starts a worker again when it dies |
+//! | `keeper.rs` | `Keeper`: starts a worker again when it dies |
 
 pub(crate) mod cluster;
 mod keeper;
