@@ -82,7 +82,7 @@ fn only_who_shows_the_token_is_answered() {
         for method in methods.as_object().expect("methods").keys() {
             let (method, path) =
                 (method.to_uppercase(), path.replace("{id}", "i-1").replace("{function}", "f"));
-            if ["/healthz", "/readyz"].contains(&path.as_str()) {
+            if ["/healthz", "/readyz", "/openapi.json"].contains(&path.as_str()) {
                 assert_ne!(api.send(&method, &path, &[], b"").status, 401, "{path}");
                 continue;
             }
@@ -91,9 +91,9 @@ fn only_who_shows_the_token_is_answered() {
             assert_eq!(answer.header("www-authenticate").map(|how| how.starts_with("Bearer")), Some(true));
         }
     }
-    for path in ["/docs/", "/openapi.json", "/nowhere"] {
-        api.get(path).refused(401, "unauthorized");
-    }
+    // The page to try it has to come up before it can ask for the token.
+    assert_eq!(api.get("/docs/").status, 200);
+    api.get("/nowhere").refused(401, "unauthorized");
     for wrong in [
         "",
         "x",
