@@ -520,10 +520,10 @@ impl Master {
         match record {
             Record::FunctionPut(function) => {
                 if let Some((_, gone)) = self.functions.remove(function.id) {
+                    self.bury(gone, &mut effects);
                     // The fact may have reached the log, only not the disk: it must not come back at the next start.
                     let record = Record::FunctionRemoved(function.id);
                     effects.push(Effect::Persist { record, durable: false });
-                    self.bury(gone, &mut effects);
                 }
             }
             Record::Accepted(invocation) => self.end_unplaced(now, invocation.id, reason, &mut effects),
