@@ -226,6 +226,7 @@ fn forms_that_are_none_are_refused_and_leave_nothing() {
         ("cores", "many"),
         ("cores", "99999999999999999999"),
         ("memory", "0"),
+        ("memory", "1023KiB"),
         ("memory", "much"),
         ("memory", "-1MiB"),
         ("memory", "99999999999999GiB"),

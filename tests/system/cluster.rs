@@ -211,6 +211,8 @@ fn a_worker_that_is_drained_finishes_and_gets_nothing_new() {
     let path = format!("/cluster/workers/{id}/drain");
     assert_eq!(cluster.api().send("POST", &path, &[], b"").ok()["draining"], true);
     assert_eq!(cluster.workers_in("draining"), std::slice::from_ref(&id));
+    let counted = cluster.api().get("/status").ok()["workers"].clone();
+    assert_eq!((&counted["alive"], &counted["draining"]), (&json!(1), &json!(1)));
     for _ in 0..4 {
         assert_ne!(cluster.submit("short", json!({})).result()["worker"], id);
     }
