@@ -18,6 +18,7 @@
 //! | [`transfer`] | files reach workers once, whole; orders whose line breaks are not forgotten |
 //! | [`durability`] | what was accepted is not lost |
 //! | [`command_line`] | `fsched` for people and for programs |
+//! | [`kernel`] | what is so only on a kernel with resctrl |
 //! | [`harness`] | what they stand on |
 
 mod bad_input;
@@ -28,6 +29,7 @@ mod functions;
 mod harness;
 mod hosts;
 mod invocations;
+mod kernel;
 mod overload;
 mod processes;
 mod runs;

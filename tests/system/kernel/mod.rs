@@ -1,0 +1,21 @@
+//! What is so only on a kernel with resctrl: run by `.ci/vm`, in a machine emulated in software (`tests/vm/`), as root, one test at
+//! a time. Each module says which machine it is for; elsewhere its tests are ignored.
+//!
+//! | module | machine | what is held |
+//! | --- | --- | --- |
+//! | [`bench`] | any | the machine is what the suite asked for: resctrl is the kernel's, and does what we build on |
+
+mod bench;
+
+use std::path::Path;
+
+/// Where the kernel shows resctrl.
+const RESCTRL: &str = "/sys/fs/resctrl";
+
+/// The class of a task as the kernel tells it: the name of its control group, empty for the default group.
+fn class_of(process: &str) -> String {
+    let file = Path::new("/proc").join(process).join("cpu_resctrl_groups");
+    let text = std::fs::read_to_string(file).expect("the kernel tells the class of a task");
+    let class = text.lines().find_map(|line| line.strip_prefix("res:")).expect("a line with the class");
+    class.trim_matches('/').to_owned()
+}
