@@ -1,4 +1,4 @@
-//! A predictor of one's own: it will take as long as it took last time, whatever the cache.
+//! A predictor of one's own: it will take as long as it took last time, whatever the cache. No profile says that.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use fsched_core::curve::{Curve, Provenance};
 use fsched_core::function::InputSize;
 use fsched_core::id::{FunctionId, WorkerId};
 use fsched_core::predictor::{Bench, Prediction, Predictor, Sightings, conformance};
-use fsched_core::sample::{Sample, Segment};
+use fsched_core::sample::Sample;
 
 #[derive(Default)]
 struct LastTime {
@@ -19,8 +19,10 @@ struct LastTime {
 impl Predictor for LastTime {
     fn observe(&mut self, sample: &Sample) {
         self.sightings.observe(sample);
-        let key = (sample.function, sample.input_size);
-        self.seconds.insert(key, sample.duration().as_secs_f64().max(1e-9));
+        if sample.origin.is_run() {
+            let key = (sample.function, sample.input_size);
+            self.seconds.insert(key, sample.duration().as_secs_f64().max(1e-9));
+        }
     }
 
     fn forget(&mut self, function: FunctionId) {
@@ -44,11 +46,10 @@ impl Predictor for LastTime {
 
 fn main() {
     let mut mine = LastTime::default();
-    let (function, worker, cache) = (FunctionId(1), WorkerId(1), Bytes::mib(8));
-    for (size, millis) in [(100, 12), (200, 23), (400, 51)] {
-        let segments = vec![Segment { cache, duration: Duration::from_millis(millis) }];
-        let (input_size, enforced, co_runners, benchmark) = (InputSize(size), false, 0, true);
-        mine.observe(&Sample { function, input_size, segments, worker, enforced, co_runners, benchmark });
+    let (function, worker, cache, millis) =
+        (FunctionId(1), WorkerId(1), Bytes::mib(8), Duration::from_millis);
+    for (size, time) in [(100, 12), (200, 23), (400, 51)] {
+        mine.observe(&Sample::unenforced(function, InputSize(size), worker, cache, millis(time)));
     }
     for size in [100, 190, 1000] {
         let Prediction { knowledge, curve } = mine.predict(function, InputSize(size));

@@ -1,11 +1,19 @@
 //! How long a function runs, as a function of the cache it gets: in bytes, so that one curve serves
 //! machines whose ways differ in size.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `traffic.rs` | [`Traffic`]: misses and accesses over cache, where known |
+
+mod traffic;
 
 use serde::{Deserialize, Serialize};
 
+pub use traffic::{Traffic, TrafficError, TrafficPoint};
+
 use crate::cache::{Bytes, CacheGeometry, Ways};
 
-/// Where a curve comes from. Later kinds are worth more.
+/// Where a curve, or what it carries, comes from. Later kinds are worth more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Provenance {
@@ -30,7 +38,8 @@ pub struct CurvePoint {
     pub high: f64,
 }
 
-/// Predicted running time over cache bytes: never rising, with an interval, never empty.
+/// Predicted running time over cache bytes: never rising, with an interval, never empty. Where known, with the misses
+/// and accesses that go with it.
 ///
 /// Between points it is a straight line; outside of them it keeps the nearest point's values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,6 +47,7 @@ pub struct CurvePoint {
 pub struct Curve {
     points: Vec<CurvePoint>,
     provenance: Provenance,
+    traffic: Option<Traffic>,
 }
 
 /// A curve from outside that breaks a rule.
@@ -65,19 +75,22 @@ pub enum CurveError {
 struct CurveParts {
     points: Vec<CurvePoint>,
     provenance: Provenance,
+    /// Missing where it is not known: so it was before there was any, and who reads no more than that may go on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    traffic: Option<Traffic>,
 }
 
 impl TryFrom<CurveParts> for Curve {
     type Error = CurveError;
 
     fn try_from(parts: CurveParts) -> Result<Self, CurveError> {
-        Self::new(parts.points, parts.provenance)
+        Ok(Self::new(parts.points, parts.provenance)?.with_traffic(parts.traffic))
     }
 }
 
 impl From<Curve> for CurveParts {
     fn from(curve: Curve) -> Self {
-        Self { points: curve.points, provenance: curve.provenance }
+        Self { points: curve.points, provenance: curve.provenance, traffic: curve.traffic }
     }
 }
 
@@ -109,7 +122,7 @@ impl Curve {
                 return Err(CurveError::Rising);
             }
         }
-        Ok(Self { points, provenance })
+        Ok(Self { points, provenance, traffic: None })
     }
 
     /// The same time whatever the cache, certain within `factor` (at least 1) either way.
@@ -119,7 +132,13 @@ impl Curve {
         let seconds = if seconds.is_finite() { seconds.clamp(1e-9, 1e12) } else { 1e-9 };
         let factor = if factor.is_finite() { factor.clamp(1.0, 1e12) } else { 1.0 };
         let point = CurvePoint { cache: Bytes(1), seconds, low: seconds / factor, high: seconds * factor };
-        Self { points: vec![point], provenance }
+        Self { points: vec![point], provenance, traffic: None }
+    }
+
+    /// The same curve, with the misses and accesses that go with it.
+    #[must_use]
+    pub fn with_traffic(self, traffic: Option<Traffic>) -> Self {
+        Self { traffic, ..self }
     }
 
     /// The points, in order of rising cache.
@@ -127,9 +146,14 @@ impl Curve {
         &self.points
     }
 
-    /// Where it comes from.
+    /// Where its times come from.
     pub fn provenance(&self) -> Provenance {
         self.provenance
+    }
+
+    /// Misses and accesses of the last-level cache, where known.
+    pub fn traffic(&self) -> Option<&Traffic> {
+        self.traffic.as_ref()
     }
 
     /// Time and interval with `cache` bytes of cache.

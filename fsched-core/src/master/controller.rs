@@ -12,7 +12,7 @@ use crate::invocation::{
     CacheAsk, Ending, Estimate, Invocation, InvocationState, LostReason, Order, Outcome, Report, Submission,
 };
 use crate::predictor::{Knowledge, Prediction};
-use crate::sample::Sample;
+use crate::sample::{Origin, Sample};
 use crate::scheduler::{PlaceError, Placement, Request};
 use crate::store::{EndKind, InvocationRecord, Record, StoreError};
 use crate::time::Timestamp;
@@ -366,6 +366,7 @@ impl Master {
             enforced: cache.enforced,
             co_runners: report.co_runners,
             benchmark: probe.is_some(),
+            origin: Origin::Run,
         };
         self.predictor.observe(&sample);
         self.functions.sampled(function, input_size);

@@ -69,7 +69,7 @@ impl AsymptoticPredictor {
         let own = history.size(input_size).and_then(|at| self.fit(history, at));
         let fit = own.or_else(|| self.assist(history, input_size))?;
         let x = (1..=32).chain([40, 48, 64]);
-        let caches = x.map(|x| x as f64 * self.way_size());
+        let caches = x.map(f64::from).chain([fit.known_at]).map(|x| x * self.way_size());
         let at = |cache: f64| {
             let x = cache / self.way_size();
             let doubt = fit.doubt_of_slope * (basis(x) - basis(fit.known_at)).abs();
@@ -85,12 +85,27 @@ impl AsymptoticPredictor {
 
     /// The form fitted to what was seen at one input size.
     fn fit(&self, history: &History, at: &AtSize) -> Option<Fitted> {
+        if at.provenance() == Provenance::Simulated {
+            let fit = history.fit(at)?;
+            let points = fit.caches().map(|cache| (cache / self.way_size(), fit.at(cache).seconds));
+            let Fitted { form, spread, .. } = Fitted::measured(&points.collect::<Vec<_>>());
+            let (cache, most) = fit.last();
+            let known_at = cache / self.way_size();
+            let scale = most.seconds / sane_seconds(form.at(known_at));
+            return Some(Fitted {
+                form: Form { a: form.a * scale, b: form.b * scale },
+                spread: spread.max((most.high / most.low).ln() / 3.3),
+                known_at,
+                doubt_of_slope: 1.0,
+                provenance: Provenance::Simulated,
+            });
+        }
         let points: Vec<_> =
             at.measured().map(|(cache, seen)| (cache.0 as f64 / self.way_size(), seen.seconds)).collect();
         match points.last() {
             None => {
-                let seconds = at.whole()?.seconds;
-                Some(Fitted::prior(history.whole_cache().0 as f64 / self.way_size(), seconds))
+                let (cache, time) = history.fit(at)?.last();
+                Some(Fitted::prior(cache / self.way_size(), time.seconds))
             }
             Some(_) if at.is_curve() => Some(Fitted::measured(&points)),
             Some((x, seconds)) => Some(Fitted::prior(*x, *seconds)),
@@ -126,7 +141,9 @@ impl Predictor for AsymptoticPredictor {
     }
 
     fn predict(&self, function: FunctionId, input_size: InputSize) -> Prediction {
-        let known = self.functions.get(&function).and_then(|history| self.known_curve(history, input_size));
+        let known = self.functions.get(&function).and_then(|history| {
+            Some(self.known_curve(history, input_size)?.with_traffic(history.traffic(input_size)))
+        });
         Prediction {
             knowledge: self.sightings.knowledge(function, input_size),
             curve: Arc::new(known.unwrap_or_else(unknown_curve)),
@@ -289,7 +306,7 @@ fn of_size(like: &Reference, input_size: f64) -> &'static Reference {
 mod tests {
     use super::*;
     use crate::predictor::Knowledge;
-    use crate::predictor::tests::{benchmark, geometry};
+    use crate::predictor::tests::{benchmark, geometry, profile, unenforced};
 
     fn taught(sizes: &[u64], seconds: impl Fn(u64, f64) -> f64) -> AsymptoticPredictor {
         let mut predictor = AsymptoticPredictor::default();
@@ -312,6 +329,23 @@ mod tests {
             let got = curve.seconds(&geometry(20), Ways::clamped(ways));
             assert!((got - expected).abs() < 1e-5, "{ways}: {got} is not {expected}");
         }
+    }
+
+    #[test]
+    fn a_profile_is_fitted_like_a_curve_and_moved_to_real_times() {
+        let mut predictor = AsymptoticPredictor::default();
+        for ways in [1, 3, 8, 20] {
+            predictor.observe(&profile(1, 8, ways, 2.0 + 3.0 * basis(ways as f64)));
+        }
+        predictor.observe(&unenforced(1, 8, 20, 20.0 + 30.0 * basis(20.0)));
+        let curve = predictor.predict(FunctionId(1), InputSize(8)).curve;
+        assert_eq!(curve.provenance(), Provenance::Simulated);
+        for ways in [1, 5, 20] {
+            let expected = 20.0 + 30.0 * basis(f64::from(ways));
+            let got = curve.seconds(&geometry(20), Ways::clamped(ways));
+            assert!((got / expected - 1.0).abs() < 1e-4, "{ways}: {got} is not {expected}");
+        }
+        assert!(curve.traffic().is_some());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::curve::{Curve, Provenance};
 use crate::function::InputSize;
 use crate::id::{FunctionId, WorkerId};
 use crate::predictor::{Bench, Knowledge, Predictor};
-use crate::sample::{Sample, Segment};
+use crate::sample::{Counts, Origin, Sample, Segment};
 
 /// Checks all of the contract on predictors that `make` makes, each knowing nothing.
 ///
@@ -23,6 +23,7 @@ pub fn check<P: Predictor>(make: impl Fn() -> P) {
     answers_the_same_until_it_learns(&make);
     answers_the_same_after_the_same_samples(&make);
     believes_a_cache_only_where_it_was_enforced(&make);
+    keeps_profiles_apart_from_runs(&make);
     keeps_knowledge_to_its_definition(&make);
     forgets_all_about_a_function(&make);
     never_repeats_a_probe_and_keeps_to_the_budget(&make);
@@ -108,6 +109,50 @@ pub fn believes_a_cache_only_where_it_was_enforced<P: Predictor>(make: &impl Fn(
         let given = make().predict(FunctionId(1), size).curve;
         let calls_it_measured = curve.provenance() == Provenance::Measured && curve != given;
         assert!(!calls_it_measured, "nothing was enforced, so nothing was measured");
+    }
+}
+
+/// "Keep profiles apart from runs": neither the label nor the time of a profile is a run's.
+pub fn keeps_profiles_apart_from_runs<P: Predictor>(make: &impl Fn() -> P) {
+    let (size, whole) = (InputSize(8), Bytes::mib(20));
+    let profile = |predictor: &mut P, seconds: u64| {
+        for mib in [1, 5, 10, 20] {
+            let counts = Counts { misses: Bytes::mib(21 - mib), accesses: 1_000_000 };
+            let estimated = Duration::from_secs(seconds * (21 - mib));
+            predictor.observe(&Sample::profiled(FunctionId(1), size, Bytes::mib(mib), estimated, counts));
+        }
+    };
+    let run = |predictor: &mut P, cache, enforced| {
+        let sample = plain(size, cache, Duration::from_secs(100), enforced);
+        (0..8).for_each(|_| predictor.observe(&Sample { benchmark: true, ..sample.clone() }));
+    };
+    let given = make();
+    let not_measured = |predictor: &P| {
+        for size in [size, InputSize(9)] {
+            let curve = predictor.predict(FunctionId(1), size).curve;
+            let calls_it_measured = curve.provenance() == Provenance::Measured
+                && curve.points() != given.predict(FunctionId(1), size).curve.points();
+            assert!(!calls_it_measured, "a profile's shape is not measured");
+        }
+    };
+    let mut predictor = make();
+    profile(&mut predictor, 1);
+    not_measured(&predictor);
+    run(&mut predictor, whole, false);
+    not_measured(&predictor);
+    let curve = predictor.predict(FunctionId(1), size).curve;
+    let there = curve.at(whole).seconds;
+    let moved = curve.provenance() != Provenance::Simulated || (50.0..200.0).contains(&there);
+    assert!(moved, "it took 100 s, and {there} s are predicted");
+
+    let mut predictor = make();
+    (1..=20).for_each(|mib| run(&mut predictor, Bytes::mib(mib), true));
+    let before = predictor.predict(FunctionId(1), size).curve;
+    profile(&mut predictor, 1000);
+    let after = predictor.predict(FunctionId(1), size).curve;
+    for mib in 1..=20 {
+        let (before, after) = (before.at(Bytes::mib(mib)).seconds, after.at(Bytes::mib(mib)).seconds);
+        assert!((after / before - 1.0).abs() < 0.05, "a simulated time was taken for a real one: {after} s");
     }
 }
 
@@ -235,8 +280,11 @@ pub fn sample() -> impl Strategy<Value = Sample> {
     ];
     let segment = (cache, duration).prop_map(|(cache, duration)| Segment { cache: Bytes(cache), duration });
     let segments = prop_oneof![8 => prop::collection::vec(segment.clone(), 1..2), 2 => prop::collection::vec(segment, 0..5)];
-    (functions(), size, segments, any::<(u64, bool, u16, bool)>()).prop_map(
-        |(function, size, segments, (worker, enforced, co_runners, benchmark))| Sample {
+    let counts =
+        any::<(u64, u64)>().prop_map(|(misses, accesses)| Counts { misses: Bytes(misses), accesses });
+    let origin = prop_oneof![3 => Just(Origin::Run), 1 => counts.prop_map(Origin::Profile)];
+    (functions(), size, segments, any::<(u64, bool, u16, bool)>(), origin).prop_map(
+        |(function, size, segments, (worker, enforced, co_runners, benchmark), origin)| Sample {
             function,
             input_size: InputSize(size),
             segments,
@@ -244,6 +292,7 @@ pub fn sample() -> impl Strategy<Value = Sample> {
             enforced,
             co_runners,
             benchmark,
+            origin,
         },
     )
 }
@@ -282,6 +331,7 @@ fn plain(input_size: InputSize, cache: Bytes, duration: Duration, enforced: bool
         enforced,
         co_runners: 0,
         benchmark: false,
+        origin: Origin::Run,
     }
 }
 

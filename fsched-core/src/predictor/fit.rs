@@ -78,6 +78,11 @@ impl Fit {
         Some(Self { points, provenance })
     }
 
+    /// Through these points, by rising cache, whose times never rise; `None` where there are none.
+    pub(super) fn of(points: Vec<(f64, Estimate)>, provenance: Provenance) -> Option<Self> {
+        (!points.is_empty()).then_some(Self { points, provenance })
+    }
+
     /// One known time, and the prior's shape around it.
     pub(super) fn through(cache: Bytes, estimate: Estimate) -> Self {
         Self { points: vec![(cache.0.max(1) as f64, estimate)], provenance: Provenance::Prior }
@@ -108,9 +113,9 @@ impl Fit {
         }
     }
 
-    /// A measured curve goes on flat: on real functions that errs less than any slope.
+    /// A curve whose shape is known goes on flat: on real functions that errs less than any slope.
     fn outside(&self, edge: f64, ratio: f64) -> f64 {
-        if self.provenance == Provenance::Measured { edge } else { edge * ratio }
+        if self.provenance == Provenance::Prior { edge * ratio } else { edge }
     }
 
     /// Where it was measured, bytes.

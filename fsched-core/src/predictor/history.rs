@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use crate::cache::Bytes;
+use crate::curve::{Provenance, Traffic};
 use crate::function::InputSize;
-use crate::predictor::fit::is_curve;
-use crate::sample::Sample;
+use crate::predictor::fit::{Estimate, Fit, is_curve};
+use crate::predictor::profile::{Profile, Scale};
+use crate::sample::{Origin, Sample};
 
 /// The most input sizes kept of one function; beyond, the size not seen for longest goes, one that was
 /// never benchmarked first.
@@ -28,6 +30,9 @@ const WEIGHT_OF_ALONE: f64 = 3.0;
 const ASSUMED_SPREAD: f64 = 0.05;
 const ASSUMED_RUNS: f64 = 2.0;
 
+/// How far the ratio of real to estimated times may differ between input sizes, as a standard deviation of its logarithm.
+const SPREAD_OF_OTHER_SIZES: f64 = 0.3;
+
 /// Seconds that anything may take: keeps absurd samples inside what a curve can hold.
 pub(super) fn sane_seconds(seconds: f64) -> f64 {
     if seconds.is_finite() { seconds.clamp(1e-9, 1e12) } else { 1e12 }
@@ -48,6 +53,8 @@ pub(super) struct AtSize {
     caches: Vec<AtCache>,
     /// Runs where no mask was enforced.
     whole: Runs,
+    /// Kept apart: no time in it is real.
+    profile: Profile,
     last_seen: u64,
     benchmarked: bool,
 }
@@ -87,6 +94,13 @@ impl History {
     /// Learns from a run; what cannot be attributed to a cache is left out.
     pub(super) fn observe(&mut self, sample: &Sample) {
         self.samples += 1;
+        if let Origin::Profile(counts) = &sample.origin {
+            if let Some(cache) = dominant_cache(sample) {
+                let size = self.seen(sample);
+                size.profile.observe(cache, sample.duration().as_secs_f64(), counts);
+            }
+            return;
+        }
         let largest = sample.segments.iter().map(|s| s.cache).max().unwrap_or_default();
         self.largest_cache = self.largest_cache.max(largest);
         let seconds = sane_seconds(sample.duration().as_secs_f64());
@@ -95,16 +109,23 @@ impl History {
             (false, _) if !sample.segments.is_empty() => None,
             _ => return,
         };
+        let now = self.samples;
+        let size = self.seen(sample);
+        match cache {
+            Some(cache) => size.runs_at(cache, now).push(seconds, sample.benchmark),
+            None => size.whole.push(seconds, sample.benchmark),
+        }
+    }
+
+    /// What is kept of a sample's input size.
+    fn seen(&mut self, sample: &Sample) -> &mut AtSize {
+        if !self.sizes.contains_key(&sample.input_size) && self.sizes.len() >= MAX_SIZES {
+            self.drop_a_size(sample.input_size);
+        }
         let size = self.sizes.entry(sample.input_size).or_default();
         size.last_seen = self.samples;
         size.benchmarked |= sample.benchmark;
-        match cache {
-            Some(cache) => size.runs_at(cache, self.samples).push(seconds, sample.benchmark),
-            None => size.whole.push(seconds, sample.benchmark),
-        }
-        if self.sizes.len() > MAX_SIZES {
-            self.drop_a_size(sample.input_size);
-        }
+        size
     }
 
     fn drop_a_size(&mut self, kept: InputSize) {
@@ -125,6 +146,51 @@ impl History {
         self.sizes.iter().map(|(size, at)| (*size, at))
     }
 
+    /// The curve of one input size from what was seen there; `None` where that is nothing. In this order:
+    ///
+    /// 1. times under enforced masks, where they show a shape: [`Provenance::Measured`];
+    /// 2. the shape of a profile, moved up or down to the real times of this input size, else as real times of other
+    ///    input sizes compare to their profiles, else as estimated and unsure: [`Provenance::Simulated`];
+    /// 3. a time, and the prior's shape around it: [`Provenance::Prior`].
+    pub(super) fn fit(&self, at: &AtSize) -> Option<Fit> {
+        let measured = || Fit::isotonic(at.measured());
+        match at.provenance() {
+            Provenance::Measured => measured(),
+            Provenance::Simulated => at.profile.fit(self.scale(at)),
+            Provenance::Prior => measured()
+                .or_else(|| {
+                    let whole = at.whole()?;
+                    Some(Fit::through(self.whole_cache(), Estimate::new(whole.seconds, whole.spread)))
+                })
+                .or_else(|| at.profile.fit(self.scale(at))),
+        }
+    }
+
+    /// Misses and accesses at an input size: as counted there, else as counted at the nearest size, taken to grow with the
+    /// input like the working set, which is an assumption and is called one ([`Provenance::Prior`]).
+    pub(super) fn traffic(&self, input_size: InputSize) -> Option<Traffic> {
+        let here = self.size(input_size).and_then(|at| at.profile.traffic());
+        here.or_else(|| {
+            let ratio = |size: InputSize| input_size.0.max(1) as f64 / size.0.max(1) as f64;
+            let profiled = self.sizes().filter(|(_, at)| at.profile.is_curve());
+            let far = |size| ratio(size).ln().abs();
+            let (size, nearest) = profiled.min_by(|(a, _), (b, _)| far(*a).total_cmp(&far(*b)))?;
+            nearest.profile.traffic_scaled(ratio(size), Provenance::Prior)
+        })
+    }
+
+    /// How real times compare to a profile's: at this input size, else at others.
+    fn scale(&self, at: &AtSize) -> Option<Scale> {
+        at.scale(self.whole_cache()).or_else(|| {
+            let others = self.sizes.values().filter_map(|at| at.scale(self.whole_cache()));
+            let mut factors: Vec<_> = others.map(|scale| (scale.factor, 1.0)).collect();
+            if factors.is_empty() {
+                return None;
+            }
+            Some(Scale { factor: weighted_median(&mut factors), at: None, spread: SPREAD_OF_OTHER_SIZES })
+        })
+    }
+
     /// What counts as the whole cache for runs without an enforced mask: the most that was ever asked for.
     pub(super) fn whole_cache(&self) -> Bytes {
         self.largest_cache.max(Bytes(1))
@@ -141,6 +207,39 @@ impl AtSize {
     pub(super) fn is_curve(&self) -> bool {
         let edge = |at: Option<&AtCache>| at.map_or(1.0, |at| at.cache.0.max(1) as f64);
         is_curve(edge(self.caches.first()), edge(self.caches.last()))
+    }
+
+    /// What the shape of its curve rests on.
+    pub(super) fn provenance(&self) -> Provenance {
+        if self.is_curve() {
+            Provenance::Measured
+        } else if self.profile.is_curve() {
+            Provenance::Simulated
+        } else {
+            Provenance::Prior
+        }
+    }
+
+    /// How the real times here compare to the profile's; `None` where there are none, or no profile.
+    fn scale(&self, whole_cache: Bytes) -> Option<Scale> {
+        let whole = self.whole().map(|seen| (whole_cache, seen));
+        let mut ratios = Vec::new();
+        let (mut spread, mut at) = (0.0, None);
+        for (cache, seen) in self.measured().chain(whole) {
+            let cache = cache.0.max(1) as f64;
+            ratios.push((seen.seconds / self.profile.seconds(cache)?, seen.runs));
+            (spread, at) = (seen.spread * (1.0 + seen.runs.recip()).sqrt(), Some(cache));
+        }
+        at?;
+        let factor = weighted_median(&mut ratios);
+        // Where real times disagree about the scale, the shape is not quite the profile's.
+        let apart = ratios.iter().map(|(ratio, _)| (ratio / factor).ln().abs()).fold(0.0, f64::max);
+        Some(Scale { factor, at, spread: spread.max(apart) })
+    }
+
+    /// Times that a benchmark can be planned by: real ones, else a profile's.
+    pub(super) fn planning(&self) -> Option<Fit> {
+        Fit::isotonic(self.measured()).or_else(|| self.profile.fit(None))
     }
 
     /// Time with the whole cache, where masks were not enforced.
@@ -239,6 +338,7 @@ fn weighted_median(values: &mut [(f64, f64)]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::predictor::profile::MAX_PROFILED;
     use crate::predictor::tests::{benchmark, run};
 
     fn median(runs: &[(f64, bool)]) -> f64 {
@@ -300,7 +400,8 @@ mod tests {
 
     #[test]
     fn what_is_kept_of_one_size_stays_below_two_kib() {
-        let bytes = size_of::<AtSize>() + MAX_CACHES * size_of::<AtCache>();
+        let profile = MAX_PROFILED * Profile::BYTES_PER_CACHE;
+        let bytes = size_of::<AtSize>() + MAX_CACHES * size_of::<AtCache>() + profile;
         assert!(bytes <= 2048, "{bytes}");
         let mut history = History::default();
         for ways in 1..=100 {

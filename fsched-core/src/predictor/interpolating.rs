@@ -22,7 +22,8 @@ use crate::sample::Sample;
 ///   follows the power law of the nearest sizes (proportional to input where only one is known); below the
 ///   smallest its shape stays, because what remains of a small run is often start-up.
 /// - Beyond the caches it was measured at, a curve goes on flat, with an interval that widens.
-/// - Where masks were never enforced only the whole cache's time is known, and the shape is a stated prior,
+/// - Where masks were never enforced but the function was profiled, the shape is the profile's, moved up or down to real times.
+/// - Where masks were never enforced, and nothing was profiled, only the whole cache's time is known, and the shape is a stated prior,
 ///   `1 + 1.5 MiB / (cache + 0.3 MiB)`, with an interval up to its third power.
 ///
 /// A function never seen is said to take a second, give or take a factor of a thousand.
@@ -46,7 +47,9 @@ impl Predictor for InterpolatingPredictor {
     }
 
     fn predict(&self, function: FunctionId, input_size: InputSize) -> Prediction {
-        let known = self.functions.get(&function).and_then(|history| known_curve(history, input_size));
+        let known = self.functions.get(&function).and_then(|history| {
+            Some(known_curve(history, input_size)?.with_traffic(history.traffic(input_size)))
+        });
         Prediction {
             knowledge: self.sightings.knowledge(function, input_size),
             curve: Arc::new(known.unwrap_or_else(unknown_curve)),
@@ -56,7 +59,7 @@ impl Predictor for InterpolatingPredictor {
     /// The most and the least, then bisects where the fewest ways within 5 % of the best must lie.
     fn next_probe(&self, function: FunctionId, input_size: InputSize, bench: &Bench<'_>) -> Option<Ways> {
         let history = self.functions.get(&function);
-        let fit = history.and_then(|h| h.size(input_size)).and_then(|at| Fit::isotonic(at.measured()));
+        let fit = history.and_then(|h| h.size(input_size)).and_then(AtSize::planning);
         probe::bisect(bench, |ways| {
             fit.as_ref().map(|fit| fit.at(bench.geometry.bytes(ways).0 as f64).seconds)
         })
@@ -69,33 +72,25 @@ pub(super) fn unknown_curve() -> Curve {
 }
 
 fn known_curve(history: &History, input_size: InputSize) -> Option<Curve> {
-    let own = history.size(input_size).and_then(|at| fit(history, at));
+    let own = history.size(input_size).and_then(|at| history.fit(at));
     if let Some(own) = &own
-        && own.provenance == Provenance::Measured
+        && own.provenance != Provenance::Prior
     {
         return Some(own.curve());
     }
     let shift = Shift::new(history, input_size);
     match (own, shift) {
         // One time is known here, a shape elsewhere.
-        (Some(own), Some(shift)) if shift.provenance == Provenance::Measured => {
+        (Some(own), Some(shift)) if shift.provenance != Provenance::Prior => {
             let (cache, here) = own.last();
             let there = shift.at(cache).seconds;
             let spread = (here.high / here.low).ln() / 4.0;
             let at = |cache| shift.at(cache).scaled(here.seconds / there).widened(spread);
-            Some(curve(shift.caches().chain([cache]), at, Provenance::Measured))
+            Some(curve(shift.caches().chain([cache]), at, shift.provenance))
         }
         (Some(own), _) => Some(own.curve()),
         (None, shift) => shift.map(|shift| curve(shift.caches(), |cache| shift.at(cache), shift.provenance)),
     }
-}
-
-/// The curve of an input size from its own runs alone.
-fn fit(history: &History, at: &AtSize) -> Option<Fit> {
-    Fit::isotonic(at.measured()).or_else(|| {
-        let whole = at.whole()?;
-        Some(Fit::through(history.whole_cache(), Estimate::new(whole.seconds, whole.spread)))
-    })
 }
 
 /// The curve at an unseen input size, from the nearest sizes below and above.
@@ -127,20 +122,20 @@ impl Neighbour {
 
 impl Shift {
     fn new(history: &History, input_size: InputSize) -> Option<Self> {
-        // A measured shape is worth more than a near size.
-        let measured = history.sizes().any(|(size, at)| size != input_size && at.is_curve());
-        let usable = |(size, at): &(InputSize, &AtSize)| *size != input_size && (!measured || at.is_curve());
+        // A measured shape is worth more than a near size, and a simulated one more than none.
+        let others = || history.sizes().filter(|(size, _)| *size != input_size);
+        let provenance = others().map(|(_, at)| at.provenance()).max()?;
+        let usable = |(size, at): &(InputSize, &AtSize)| *size != input_size && at.provenance() == provenance;
         let below = history.sizes().rev().filter(usable).find(|(size, _)| *size < input_size);
         let above = history.sizes().filter(usable).find(|(size, _)| *size > input_size);
         let asked = scale(input_size);
         let neighbour = |(size, at): (InputSize, &AtSize)| {
-            let fit = fit(history, at)?;
+            let fit = history.fit(at)?;
             // A prior's shape has no working set that could grow.
             let cache = if fit.provenance == Provenance::Prior { 1.0 } else { scale(size) / asked };
             Some((scale(size), Neighbour { fit, cache, time: 1.0 }))
         };
         let (below, above) = (below.and_then(neighbour), above.and_then(neighbour));
-        let provenance = if measured { Provenance::Measured } else { Provenance::Prior };
         let shift = |below, above, share, distance: f64, spread| {
             Some(Self { below, above, share, distance: distance.clamp(0.0, 50.0), spread, provenance })
         };
@@ -214,7 +209,7 @@ fn scale(input_size: InputSize) -> f64 {
 /// `None` where it is not determined.
 fn power_law<'a>(sizes: impl Iterator<Item = (InputSize, &'a AtSize)>, history: &History) -> Option<f64> {
     let logarithms = sizes.take(3).filter_map(|(size, at)| {
-        let (_, most) = fit(history, at)?.last();
+        let (_, most) = history.fit(at)?.last();
         Some((scale(size).ln(), most.seconds.ln()))
     });
     let points: Vec<_> = logarithms.collect();
@@ -230,7 +225,7 @@ fn power_law<'a>(sizes: impl Iterator<Item = (InputSize, &'a AtSize)>, history: 
 mod tests {
     use super::*;
     use crate::predictor::Knowledge;
-    use crate::predictor::tests::{benchmark, geometry, run, unenforced};
+    use crate::predictor::tests::{benchmark, geometry, profile, run, unenforced};
 
     const FUNCTION: FunctionId = FunctionId(1);
 
@@ -311,6 +306,87 @@ mod tests {
         assert!((curve.at(Bytes::mib(20)).seconds - 2.0).abs() < 1e-6);
         let least = curve.at(Bytes::mib(1));
         assert!(least.seconds > 3.0 && least.low < 2.0 && least.high > 8.0, "{least:?}");
+    }
+
+    fn profiled(sizes: &[u64]) -> InterpolatingPredictor {
+        let points = sizes.iter().flat_map(|&size| [1, 4, 7, 8, 12, 20].map(|mib| (size, mib)));
+        taught(points.map(|(size, mib)| profile(1, size, mib, cliff(size, mib))))
+    }
+
+    #[test]
+    fn a_profile_gives_the_shape_and_real_times_move_it() {
+        let mut predictor = profiled(&[8000]);
+        let prediction = predictor.predict(FUNCTION, InputSize(8000));
+        assert_eq!(prediction.knowledge, Knowledge::Benchmarked);
+        assert_eq!(prediction.curve.provenance(), Provenance::Simulated);
+        assert_eq!(prediction.curve.fewest_ways_within(&geometry(20), 0.05).get(), 8);
+
+        predictor.observe(&unenforced(1, 8000, 20, 2.0));
+        let curve = curve_at(&predictor, 8000);
+        assert_eq!(curve.provenance(), Provenance::Simulated, "its shape is");
+        assert!((curve.at(Bytes::mib(20)).seconds - 2.0).abs() < 1e-6);
+        assert!((curve.at(Bytes::mib(1)).seconds - 6.0).abs() < 1e-6, "three times as long, as estimated");
+        assert!(curve.at(Bytes::mib(1)).low < 3.0, "and perhaps much less");
+        assert_eq!(curve.fewest_ways_within(&geometry(20), 0.05).get(), 8);
+    }
+
+    #[test]
+    fn what_is_measured_replaces_what_was_simulated() {
+        let mut predictor = profiled(&[8000]);
+        for mib in [1, 20] {
+            predictor.observe(&benchmark(1, 8000, mib, 5.0));
+        }
+        let curve = curve_at(&predictor, 8000);
+        assert_eq!(curve.provenance(), Provenance::Measured);
+        assert_eq!(curve.at(Bytes::mib(1)).seconds, 5.0);
+    }
+
+    #[test]
+    fn a_simulated_cliff_moves_with_the_input_size_and_takes_the_scale_along() {
+        let mut predictor = profiled(&[8000, 4000]);
+        predictor.observe(&unenforced(1, 4000, 20, 40.0));
+        let here = curve_at(&predictor, 8000);
+        assert!((here.at(Bytes::mib(20)).seconds - 80.0).abs() < 1e-3, "ten times the estimate there too");
+        let between = curve_at(&predictor, 6000);
+        assert_eq!(between.provenance(), Provenance::Simulated);
+        assert!(between.fewest_ways_within(&geometry(20), 0.05).get().abs_diff(6) <= 1);
+    }
+
+    #[test]
+    fn misses_come_along_wherever_the_times_come_from() {
+        let mut predictor = profiled(&[8000]);
+        let misses = |predictor: &InterpolatingPredictor, size| {
+            let traffic = curve_at(predictor, size).traffic().cloned().unwrap();
+            (traffic.at(Bytes::mib(8)).misses, traffic.at(Bytes::mib(8)).accesses, traffic.provenance())
+        };
+        assert_eq!(misses(&predictor, 8000), (512e6, 50e6, Provenance::Simulated));
+        (1..=20).for_each(|mib| predictor.observe(&benchmark(1, 8000, mib, 1.0)));
+        assert_eq!(curve_at(&predictor, 8000).provenance(), Provenance::Measured);
+        assert_eq!(misses(&predictor, 8000), (512e6, 50e6, Provenance::Simulated));
+        assert_eq!(
+            misses(&predictor, 4000),
+            (256e6, 25e6, Provenance::Prior),
+            "an assumption, and called one"
+        );
+        assert_eq!(curve_at(&cliffs(&[8000]), 8000).traffic(), None);
+    }
+
+    #[test]
+    fn a_profile_is_planned_like_a_benchmark() {
+        for answer in 1..=20 {
+            let (geometry, mut done) = (geometry(20), Vec::new());
+            let mut predictor = InterpolatingPredictor::default();
+            while let Some(ways) = predictor.next_probe(
+                FUNCTION,
+                InputSize(1),
+                &Bench { geometry: &geometry, enforced: true, done: &done, budget: 7 },
+            ) {
+                done.push(ways);
+                let seconds = if ways.get() < answer { 2.0 } else { 1.0 };
+                predictor.observe(&profile(1, 1, u64::from(ways.get()), seconds));
+            }
+            assert_eq!(curve_at(&predictor, 1).fewest_ways_within(&geometry, 0.05).get(), answer, "{done:?}");
+        }
     }
 
     #[test]

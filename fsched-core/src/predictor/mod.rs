@@ -7,7 +7,8 @@
 //! | `fixed.rs` | [`FixedPredictor`]: always the curves it was given; the template for your own |
 //! | `conformance.rs` | the contract as a suite, for every implementation |
 //! | `sightings.rs` | [`Sightings`]: keeps [`Knowledge`] to its definition; use it in your own |
-//! | `history.rs`, `fit.rs`, `probe.rs` | the newest runs in bounded space; a never-rising line through them; which runs to make |
+//! | `history.rs`, `profile.rs` | the newest runs in bounded space, and what profiles found, kept apart |
+//! | `fit.rs`, `probe.rs` | a never-rising line through them; which runs to make |
 
 mod asymptotic;
 #[cfg(any(test, feature = "test-util"))]
@@ -17,6 +18,7 @@ mod fixed;
 mod history;
 mod interpolating;
 mod probe;
+mod profile;
 mod reference;
 mod sightings;
 #[cfg(test)]
@@ -81,6 +83,8 @@ pub struct Bench<'a> {
 /// - answer the same after the same samples in the same order: a restarted master replays them;
 /// - bear any sample: zero durations, one input size a million times larger than the next, no segments;
 /// - believe the cache of a segment only where the sample says it was enforced;
+/// - keep profiles apart from runs: a simulated time is never taken for a real one, a curve whose shape rests on profiles is
+///   called [`Simulated`](crate::curve::Provenance::Simulated) or less, and real times move it to where they are;
 /// - keep `Knowledge` to its definition: samples since the last `forget`, at this or at other sizes.
 ///
 /// It must not read a clock, draw random numbers that it did not seed itself, or wait for anything.

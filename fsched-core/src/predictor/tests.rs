@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::cache::Bytes;
 use crate::id::WorkerId;
-use crate::sample::Segment;
+use crate::sample::{Counts, Origin, Segment};
 
 pub(crate) fn run(function: u64, size: u64, mib: u64, seconds: f64) -> Sample {
     Sample {
@@ -16,11 +16,19 @@ pub(crate) fn run(function: u64, size: u64, mib: u64, seconds: f64) -> Sample {
         enforced: true,
         co_runners: 0,
         benchmark: false,
+        origin: Origin::Run,
     }
 }
 
 pub(crate) fn benchmark(function: u64, size: u64, mib: u64, seconds: f64) -> Sample {
     Sample { benchmark: true, ..run(function, size, mib, seconds) }
+}
+
+/// What a profile brings: 64 bytes missed for each microsecond.
+pub(crate) fn profile(function: u64, size: u64, mib: u64, seconds: f64) -> Sample {
+    let counts = Counts { misses: Bytes((seconds * 64e6) as u64), accesses: 50_000_000 };
+    let estimated = Duration::from_secs_f64(seconds);
+    Sample::profiled(FunctionId(function), InputSize(size), Bytes::mib(mib), estimated, counts)
 }
 
 pub(crate) fn unenforced(function: u64, size: u64, mib: u64, seconds: f64) -> Sample {

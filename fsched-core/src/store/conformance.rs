@@ -23,7 +23,7 @@ use super::{EndKind, Fold, InvocationRecord, Record, Snapshot, Store, WorkerReco
 use crate::cache::Bytes;
 use crate::function::{Function, FunctionName, FunctionSpec, InputSize, Needs};
 use crate::id::{ContentHash, FunctionId, InvocationId, WorkerId, WorkerKey};
-use crate::sample::{Sample, Segment};
+use crate::sample::{Counts, Origin, Sample, Segment};
 use crate::time::Timestamp;
 use crate::transport::Address;
 
@@ -206,7 +206,7 @@ pub fn worker(id: u64) -> Record {
     })
 }
 
-/// A function ran on input of size `n`.
+/// A function ran on input of size `n`; where that is odd, under a simulator.
 pub fn sample(function: u64, n: u64) -> Record {
     Record::Sampled(Sample {
         function: FunctionId(function),
@@ -216,6 +216,10 @@ pub fn sample(function: u64, n: u64) -> Record {
         enforced: true,
         co_runners: 3,
         benchmark: false,
+        origin: match n % 2 {
+            0 => Origin::Run,
+            _ => Origin::Profile(Counts { misses: Bytes(u64::MAX - n), accesses: n }),
+        },
     })
 }
 
@@ -290,7 +294,7 @@ pub fn story() -> Vec<Record> {
         sample(1, 10),
         ended(1),
         sample(2, 20),
-        sample(1, 30),
+        sample(1, 31),
         accepted(2),
         Record::FunctionRemoved(FunctionId(2)),
         Record::WorkerRemoved(WorkerId(2)),

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use fsched_core::cache::{Bytes, CacheDomain, CacheGeometry, ClosId, CpuId, DomainId, WayMask, Ways};
 use fsched_core::cluster::{DomainStatus, Heartbeat};
-use fsched_core::curve::{Curve, CurvePoint, Provenance};
+use fsched_core::curve::{Curve, CurvePoint, Provenance, Traffic, TrafficPoint};
 use fsched_core::function::{InputSize, Isolation, Needs};
 use fsched_core::id::{AttemptId, ContentHash, FunctionId, InvocationId, WorkerId, WorkerKey};
 use fsched_core::invocation::{CacheAsk, CacheGot, Ending, Order, Output, Report};
@@ -26,6 +26,11 @@ fn order() -> Order {
         CurvePoint { cache: Bytes::mib(2), seconds: 0.5, low: 0.25, high: 1.0 },
         CurvePoint { cache: Bytes::mib(32), seconds: 0.125, low: 0.0625, high: 0.25 },
     ];
+    let traffic = vec![
+        TrafficPoint { cache: Bytes::mib(2), misses: 64e6, accesses: 2e6 },
+        TrafficPoint { cache: Bytes::mib(32), misses: 0.5, accesses: 2e6 },
+    ];
+    let traffic = Traffic::new(traffic, Provenance::Simulated).ok();
     Order {
         term: 9,
         attempt: attempt(),
@@ -38,7 +43,7 @@ fn order() -> Order {
         timeout: Duration::from_millis(30_500),
         domain: DomainId(4),
         cache: CacheAsk::Exclusive(Ways::clamped(6)),
-        curve: Arc::new(Curve::new(points, Provenance::Simulated).unwrap()),
+        curve: Arc::new(Curve::new(points, Provenance::Measured).unwrap().with_traffic(traffic)),
         alone: true,
     }
 }
@@ -110,6 +115,16 @@ fn an_order_is_written_as_agreed() {
     let golden = include_str!("golden/order.json");
     assert_eq!(text(&OrderBody::from(order())), golden);
     assert_eq!(Order::try_from(read::<OrderBody>(golden)), Ok(order()));
+}
+
+/// A master of before knows no misses, and a worker of before leaves them out: neither is a mismatch.
+#[test]
+fn a_curve_without_misses_is_read_too() {
+    let mut body: Value = read(include_str!("golden/order.json"));
+    body["curve"].as_object_mut().unwrap().remove("traffic").unwrap();
+    let read = Order::try_from(serde_json::from_value::<OrderBody>(body).unwrap()).unwrap();
+    assert_eq!(read.curve.points(), order().curve.points());
+    assert_eq!(read.curve.traffic(), None);
 }
 
 #[test]

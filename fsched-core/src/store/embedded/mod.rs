@@ -80,7 +80,7 @@ impl EmbeddedStore {
 
         let same_boot = boot.is_some() && tables.boot() == boot;
         let facts = missing(dir, &segments, tables.applied(), same_boot)?;
-        if !facts.is_empty() || !same_boot {
+        if !facts.is_empty() || !same_boot || tables.is_old() {
             tables.set_boot(boot);
             tables.commit(&facts)?;
         }

@@ -15,7 +15,14 @@ use crate::id::{FunctionId, InvocationId, WorkerId};
 use crate::store::InvocationRecord;
 
 /// The version of what is written here and in the log.
-const VERSION: u32 = 1;
+///
+/// | version | what is new |
+/// | --- | --- |
+/// | 1 | |
+/// | 2 | samples say where they come from; without a word they come from a run |
+const VERSION: u32 = 2;
+/// The oldest version that is read; it becomes the newest when it is opened.
+const OLDEST_VERSION: u32 = 1;
 /// redb's page cache; what is read more than once are the inner pages of small trees.
 const CACHE: usize = 8 << 20;
 
@@ -50,6 +57,7 @@ struct Index {
     /// Sequence numbers by function, oldest first.
     samples: BTreeMap<u64, VecDeque<u64>>,
     ended: BTreeSet<u64>,
+    version: u32,
     applied: u64,
     boot: u128,
     next_function: u64,
@@ -97,6 +105,12 @@ impl Tables {
         (self.index.boot != 0).then_some(self.index.boot)
     }
 
+    /// Whether this was written by an older version: to be committed before anything else is written, so that the older
+    /// version refuses what it would misunderstand.
+    pub(super) fn is_old(&self) -> bool {
+        self.index.version < VERSION
+    }
+
     /// What all facts in here add up to.
     pub(super) fn snapshot(&self) -> Result<Snapshot, StoreError> {
         read(&self.path, &self.db).map(|(snapshot, _)| snapshot)
@@ -115,7 +129,9 @@ impl Tables {
         let Self { path, db, index } = self;
         let transaction = db.begin_write().map_err(|e| error::of_redb(path, e))?;
         apply(path, &transaction, index, facts)?;
-        finish(transaction, index).map_err(|e| error::of_redb(path, e))
+        finish(transaction, index).map_err(|e| error::of_redb(path, e))?;
+        index.version = VERSION;
+        Ok(())
     }
 
     /// Closes the file, as far as that goes.
@@ -290,10 +306,11 @@ fn read_meta(path: &Path, transaction: &ReadTransaction) -> Result<Index, StoreE
             .map_err(|_| error::damaged(path, format!("the number {name:?} is too large")))
     };
     let found = u32::try_from(small(META_VERSION)?).unwrap_or(u32::MAX);
-    if found != VERSION {
+    if !(OLDEST_VERSION..=VERSION).contains(&found) {
         return Err(StoreError::Version { path: path.to_owned(), found, expected: VERSION });
     }
     Ok(Index {
+        version: found,
         applied: small(META_APPLIED)?,
         boot: number(META_BOOT)?,
         next_function: small(META_NEXT_FUNCTION)?,

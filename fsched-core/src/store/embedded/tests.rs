@@ -81,17 +81,36 @@ fn a_store_is_open_only_once() {
 #[test]
 fn another_version_is_refused_and_left_alone() {
     let dir = killed(&story(), &[]);
-    let path = dir.path().join("store.redb");
-    let db = redb::Database::open(&path).unwrap();
-    let transaction = db.begin_write().unwrap();
-    let meta: redb::TableDefinition<'_, &str, u128> = redb::TableDefinition::new("meta");
-    transaction.open_table(meta).unwrap().insert("version", 7).unwrap();
-    transaction.commit().unwrap();
-    drop(db);
+    set_version(dir.path(), 7);
     for _ in 0..2 {
         let error = EmbeddedStore::open(dir.path()).unwrap_err();
-        assert!(matches!(error, StoreError::Version { found: 7, expected: 1, .. }), "{error}");
+        assert!(matches!(error, StoreError::Version { found: 7, expected: 2, .. }), "{error}");
     }
+}
+
+/// Before samples said where they come from, all came from runs; and a program of that time must not open what one of today
+/// has opened, because it would take profiles for runs.
+#[test]
+fn the_version_before_is_read_and_becomes_the_newest() {
+    let dir = killed(&[function(1), sample(1, 2)], &[]);
+    assert!(!serde_json::to_string(&sample(1, 2)).unwrap().contains("origin"), "written as it was then");
+    set_version(dir.path(), 1);
+    assert_eq!(load(&open(dir.path())), added_up([function(1), sample(1, 2)]));
+    assert_eq!(set_version(dir.path(), 2), Some(2));
+    assert_eq!(load(&open(dir.path())), added_up([function(1), sample(1, 2)]));
+}
+
+/// Writes a version number, and says which was there.
+fn set_version(dir: &Path, version: u128) -> Option<u128> {
+    let db = redb::Database::open(dir.join("store.redb")).unwrap();
+    let transaction = db.begin_write().unwrap();
+    let meta: redb::TableDefinition<'_, &str, u128> = redb::TableDefinition::new("meta");
+    let before = {
+        let mut table = transaction.open_table(meta).unwrap();
+        table.insert("version", version).unwrap().map(|found| found.value())
+    };
+    transaction.commit().unwrap();
+    before
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Functions as clients see them.
 
+use fsched_core::curve::Traffic;
 use fsched_core::function::{Function, Isolation};
 use fsched_core::id::{ContentHash, FunctionId};
 use fsched_core::master::FunctionInfo;
@@ -132,6 +133,30 @@ pub struct CurveAnswer {
     pub source: &'static str,
     /// By rising cache; between them it is a straight line.
     pub points: Vec<CurvePointBody>,
+    /// Misses and accesses of the last-level cache, where known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub misses: Option<MissesBody>,
+}
+
+/// How often a run needs the last-level cache, and how much of that misses.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct MissesBody {
+    /// What they rest on, which may be something else than the times do: `prior`, `simulated` or `measured`.
+    #[schema(value_type = String, example = "simulated")]
+    pub source: &'static str,
+    /// By rising cache; between them it is a straight line.
+    pub points: Vec<MissesPointBody>,
+}
+
+/// Misses and accesses with some cache.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
+pub struct MissesPointBody {
+    /// Cache, bytes.
+    pub cache_bytes: u64,
+    /// What a whole run fetches from memory because the cache does not hold it, bytes.
+    pub miss_bytes: f64,
+    /// How often a whole run looks into the last-level cache.
+    pub accesses: f64,
 }
 
 /// Predicted running time with some cache.
@@ -159,6 +184,18 @@ impl From<Prediction> for CurveAnswer {
             knowledge: prediction.knowledge,
             source: provenance(prediction.curve.provenance()),
             points: points.collect(),
+            misses: prediction.curve.traffic().map(MissesBody::from),
         }
+    }
+}
+
+impl From<&Traffic> for MissesBody {
+    fn from(traffic: &Traffic) -> Self {
+        let points = traffic.points().iter().map(|point| MissesPointBody {
+            cache_bytes: point.cache.0,
+            miss_bytes: point.misses,
+            accesses: point.accesses,
+        });
+        Self { source: provenance(traffic.provenance()), points: points.collect() }
     }
 }

@@ -30,7 +30,10 @@ pub use cluster::{
     AddedAnswer, DomainRow, DrainedAnswer, SystemRow, SystemsAnswer, WorkerBody, WorkerRemovedAnswer,
     WorkersAnswer,
 };
-pub use function::{CurveAnswer, CurvePointBody, FunctionBody, FunctionsAnswer, PushedAnswer, RemovedAnswer};
+pub use function::{
+    CurveAnswer, CurvePointBody, FunctionBody, FunctionsAnswer, MissesBody, MissesPointBody, PushedAnswer,
+    RemovedAnswer,
+};
 pub use invocation::{InvocationAnswer, InvocationBody, InvocationsAnswer};
 pub(crate) use invocation::{STATES, result as run_result, state};
 pub(crate) use result::mode;

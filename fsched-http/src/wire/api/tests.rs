@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fsched_core::cache::{Bytes, CacheDomain, CacheGeometry, ClosId, CpuId, DomainId, WayMask, Ways};
 use fsched_core::cluster::{DomainStatus, DomainView, Heartbeat, Liveness, WorkerView};
-use fsched_core::curve::{Curve, CurvePoint, Provenance};
+use fsched_core::curve::{Curve, CurvePoint, Provenance, Traffic, TrafficPoint};
 use fsched_core::function::{Function, FunctionSpec, InputSize, Isolation, Needs};
 use fsched_core::id::{AttemptId, BenchmarkId, ContentHash, FunctionId, InvocationId, WorkerId, WorkerKey};
 use fsched_core::invocation::{
@@ -198,7 +198,13 @@ fn a_curve() {
     let point = CurvePoint { cache: Bytes::mib(1), seconds: 2.0, low: 1.5, high: 2.5 };
     let curve = Curve::new(vec![point], Provenance::Prior).unwrap();
     let prediction = Prediction { knowledge: Knowledge::Inop, curve: curve.into() };
-    golden(include_str!("golden/curve.json"), &CurveAnswer::from(prediction));
+    golden(include_str!("golden/curve.json"), &CurveAnswer::from(prediction.clone()));
+
+    let traffic = TrafficPoint { cache: Bytes::mib(1), misses: 64e6, accesses: 2e6 };
+    let traffic = Traffic::new(vec![traffic], Provenance::Simulated).ok();
+    let curve = prediction.curve.as_ref().clone().with_traffic(traffic);
+    let prediction = Prediction { curve: curve.into(), ..prediction };
+    golden(include_str!("golden/curve_with_misses.json"), &CurveAnswer::from(prediction));
 }
 
 #[test]
