@@ -11,6 +11,7 @@
 //! | [`transport`] | the seam: carry an order to a worker and its report back |
 //! | [`launcher`] | the seam: start a function's process in its class, watch it, end it |
 //! | [`store`] | the seam: keep functions, samples, workers |
+//! | `host` | what the machine at hand has: resctrl, CPUID, rights, means to confine (feature `resctrl`, Linux) |
 //! | [`cluster`] | the workers and what is promised on them |
 //! | [`cache`], [`curve`], [`sample`], [`function`], [`invocation`], [`id`], [`time`] | the words |
 //! | `mock` | mocks of the seams, for tests (feature `test-util`) |
@@ -22,6 +23,8 @@ pub mod cache;
 pub mod cluster;
 pub mod curve;
 pub mod function;
+#[cfg(all(feature = "resctrl", target_os = "linux"))]
+pub mod host;
 pub mod id;
 pub mod invocation;
 pub mod launcher;
