@@ -14,8 +14,8 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use mockall::mock;
 
-use crate::allocator::{AllocateError, CacheAllocator, Grant, LeaseId, Moved, Usage};
-use crate::cache::{CacheDomain, CacheGeometry, DomainId, Ways};
+use crate::allocator::{AllocateError, CacheAllocator, Grant, Group, LeaseId, Moved, Usage};
+use crate::cache::{CacheDomain, CacheGeometry, ClosId, DomainId, Ways};
 use crate::cluster::{ClusterView, Heartbeat};
 use crate::function::InputSize;
 use crate::id::{AttemptId, ContentHash, FunctionId};
@@ -63,6 +63,7 @@ mock! {
         fn enforced(&self) -> bool;
         fn acquire(&mut self, domain: DomainId, ask: CacheAsk) -> Result<Grant, AllocateError>;
         fn release(&mut self, lease: LeaseId) -> Result<Vec<Moved>, AllocateError>;
+        fn arrange(&mut self, domain: DomainId, groups: &[Group]) -> Result<Vec<Moved>, AllocateError>;
         fn usage(&self, domain: DomainId) -> Usage;
     }
 }
@@ -88,6 +89,7 @@ mock! {
     impl Launcher for Launcher {
         fn launch(&self, launch: Launch, on_exit: OnExit);
         fn stop(&self, attempt: AttemptId, how: Stop);
+        fn move_to(&self, attempt: AttemptId, class: ClosId);
     }
 }
 

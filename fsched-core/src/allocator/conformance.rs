@@ -1,13 +1,13 @@
 //! The contract of [`CacheAllocator`] as a suite: one check per sentence, on random machines and random lives.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseResult, TestRunner};
 
-use super::{AllocateError, CacheAllocator, LeaseId, Moved, Usage};
+use super::{AllocateError, CacheAllocator, Group, LeaseId, Misfit, Moved, Usage};
 use crate::cache::{Bytes, CacheDomain, CacheGeometry, ClosId, CpuId, DomainId, WayMask, Ways};
 use crate::invocation::CacheAsk;
 
@@ -25,6 +25,9 @@ pub fn check<A: CacheAllocator>(make: impl Fn(Vec<CacheDomain>) -> A) {
     moved_names_others_whose_mask_changed_once(&make);
     usage_tells_what_is_held(&make);
     after_all_is_released_it_is_as_new(&make);
+    groups_get_a_class_and_their_mask(&make);
+    arranged_masks_stay(&make);
+    arrangements_that_cannot_be_change_nothing(&make);
 }
 
 /// `count` domains with ids 0, 1, … of `ways` ways of 1 MiB, two CPUs each and 15 classes, on which nothing is special.
@@ -59,6 +62,34 @@ pub fn any_geometry() -> impl Strategy<Value = CacheGeometry> {
         .prop_filter("no such cache", |geometry| geometry.validate().is_ok())
 }
 
+/// Any groups of these leases, with masks of the fewest ways or more within `room`, as many as there are classes at most.
+pub(super) fn any_groups(
+    seed: u64,
+    leases: Vec<LeaseId>,
+    classes: usize,
+    room: u32,
+    (contiguous, min): (bool, u32),
+) -> Vec<Group> {
+    let mut state = seed;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below.max(1)
+    };
+    let count = 1 + random(classes.clamp(1, 5));
+    let mut groups = vec![Vec::new(); count];
+    for lease in leases {
+        groups[random(count)].push(lease);
+    }
+    let ones = |first: u32, ways: u32| (u32::MAX >> (32 - ways)) << first;
+    let runs: Vec<u32> = (min..=32)
+        .flat_map(|ways| (0..=32 - ways).map(move |first| ones(first, ways)))
+        .map(|run| if contiguous { run } else { run & room })
+        .filter(|run| run & !room == 0 && run.count_ones() >= min)
+        .collect();
+    let group = |leases| Group { mask: WayMask::new(runs[random(runs.len())]).expect("not empty"), leases };
+    groups.into_iter().filter(|leases| !leases.is_empty()).map(group).collect()
+}
+
 /// What happens to an allocator.
 #[derive(Debug, Clone, Copy)]
 enum Event {
@@ -66,6 +97,8 @@ enum Event {
     Acquire(usize, CacheAsk),
     /// The end of one of the leases (modulo their number).
     Release(usize),
+    /// Any arrangement of those who share in one of the domains (modulo their number).
+    Arrange(usize, u64),
 }
 
 fn any_machine() -> impl Strategy<Value = Vec<CacheDomain>> {
@@ -86,6 +119,7 @@ fn any_life(length: RangeInclusive<usize>) -> impl Strategy<Value = Vec<Event>> 
     let event = prop_oneof![
         3 => (any::<usize>(), ask).prop_map(|(domain, ask)| Event::Acquire(domain, ask)),
         2 => any::<usize>().prop_map(Event::Release),
+        1 => (any::<usize>(), any::<u64>()).prop_map(|(domain, seed)| Event::Arrange(domain, seed)),
     ];
     vec(event, length)
 }
@@ -104,27 +138,40 @@ struct Observed<A> {
     allocator: A,
     held: BTreeMap<LeaseId, Held>,
     ever: BTreeMap<LeaseId, ()>,
+    /// Domains that were arranged and not empty since.
+    arranged: BTreeSet<DomainId>,
 }
 
 /// What an event brought.
 struct Seen {
     answer: Result<Option<LeaseId>, (CacheAsk, DomainId, AllocateError)>,
     moved: Vec<Moved>,
+    /// What was asked of `arrange`, and where.
+    groups: Option<(DomainId, Vec<Group>)>,
     /// What was held before.
     before: BTreeMap<LeaseId, Held>,
 }
 
 impl<A: CacheAllocator> Observed<A> {
     fn new(allocator: A) -> Self {
-        Self { allocator, held: BTreeMap::new(), ever: BTreeMap::new() }
+        Self { allocator, held: BTreeMap::new(), ever: BTreeMap::new(), arranged: BTreeSet::new() }
     }
 
     fn apply(&mut self, event: Event) -> Result<Seen, TestCaseError> {
         let before = self.held.clone();
+        let mut groups = None;
         let (answer, moved) = match event {
+            Event::Arrange(domain, seed) => {
+                let domain = self.nth_domain(domain);
+                let asked = self.any_arrangement(domain, seed);
+                let moved = self.allocator.arrange(domain, &asked);
+                let moved = moved.map_err(|e| TestCaseError::fail(format!("{asked:?}: {e}")))?;
+                groups = Some((domain, asked));
+                self.arranged.insert(domain);
+                (Ok(None), moved)
+            }
             Event::Acquire(domain, ask) => {
-                let domains = self.allocator.domains();
-                let domain = domains[domain % domains.len()].id;
+                let domain = self.nth_domain(domain);
                 match self.allocator.acquire(domain, ask) {
                     Ok(grant) => {
                         let known = self.ever.insert(grant.lease, ());
@@ -149,9 +196,29 @@ impl<A: CacheAllocator> Observed<A> {
             let Some(held) = self.held.get_mut(&moved.lease) else {
                 return Err(TestCaseError::fail(format!("{} moved, but is not held", moved.lease)));
             };
-            held.mask = moved.mask;
+            (held.class, held.mask) = (moved.class, moved.mask);
         }
-        Ok(Seen { answer, moved, before })
+        let held = &self.held;
+        self.arranged.retain(|domain| held.values().any(|held| held.domain == *domain));
+        Ok(Seen { answer, moved, groups, before })
+    }
+
+    fn nth_domain(&self, index: usize) -> DomainId {
+        let domains = self.allocator.domains();
+        domains[index % domains.len()].id
+    }
+
+    /// An arrangement that is allowed, as far as can be told from the answers so far.
+    fn any_arrangement(&self, domain: DomainId, seed: u64) -> Vec<Group> {
+        let geometry = self.geometry(domain);
+        let here = || self.held.iter().filter(|(_, held)| held.domain == domain);
+        let exclusives = || here().filter(|(_, held)| matches!(held.ask, CacheAsk::Exclusive(_)));
+        let taken = exclusives().fold(0, |all, (_, held)| all | held.mask.bits());
+        let room = geometry.usable().map_or(0, WayMask::bits) & !taken;
+        let shared = here().filter(|(_, held)| matches!(held.ask, CacheAsk::Shared(_)));
+        let classes = usize::from(geometry.classes) - exclusives().count();
+        let rules = (geometry.contiguous, u32::from(geometry.min_ways.get()));
+        any_groups(seed, shared.map(|(lease, _)| *lease).collect(), classes, room, rules)
     }
 
     fn release_all(&mut self) -> TestCaseResult {
@@ -293,7 +360,10 @@ pub fn shared_asks_are_never_refused<A: CacheAllocator>(make: impl Fn(Vec<CacheD
         if let Err((CacheAsk::Shared(_), _, error)) = &seen.answer {
             return Err(TestCaseError::fail(format!("a shared ask was refused: {error}")));
         }
-        for (lease, held) in observed.held.iter().filter(|(_, held)| held.class != ClosId(0)) {
+        let unarranged = |held: &Held| !observed.arranged.contains(&held.domain);
+        for (lease, held) in
+            observed.held.iter().filter(|(_, held)| held.class != ClosId(0) && unarranged(held))
+        {
             let mut mates = observed.held.iter().filter(|(id, _)| *id != lease).map(|(_, held)| held);
             let alone = !mates.any(|mate| (mate.domain, mate.class) == (held.domain, held.class));
             let most = held.ask.ways().max(observed.geometry(held.domain).min_ways);
@@ -303,7 +373,7 @@ pub fn shared_asks_are_never_refused<A: CacheAllocator>(make: impl Fn(Vec<CacheD
     });
 }
 
-/// `moved` names only others, of the same domain, once each, whose mask is not what it was; classes stay.
+/// `moved` names only others, of the same domain, once each, whose mask is not what it was; only arrangements change classes.
 pub fn moved_names_others_whose_mask_changed_once<A: CacheAllocator>(make: impl Fn(Vec<CacheDomain>) -> A) {
     after_every_event(make, |observed, seen| {
         let mut names = Vec::new();
@@ -313,8 +383,20 @@ pub fn moved_names_others_whose_mask_changed_once<A: CacheAllocator>(make: impl 
             let Some(was) = seen.before.get(&moved.lease) else {
                 return Err(TestCaseError::fail(format!("{} is new and moved", moved.lease)));
             };
-            prop_assert_ne!(was.mask, moved.mask, "{} did not move", moved.lease);
-            prop_assert_eq!(was.class, moved.class);
+            prop_assert_ne!((was.class, was.mask), (moved.class, moved.mask), "{} did not move", moved.lease);
+            prop_assert!(
+                was.class == moved.class || seen.groups.is_some(),
+                "{} changes its class",
+                moved.lease
+            );
+            if let Some((domain, _)) = &seen.groups {
+                prop_assert_eq!(was.domain, *domain);
+                prop_assert!(
+                    matches!(was.ask, CacheAsk::Shared(_)),
+                    "{} is exclusive and moved",
+                    moved.lease
+                );
+            }
             if let Ok(Some(new)) = seen.answer {
                 prop_assert_eq!(was.domain, observed.held[&new].domain);
             }
@@ -368,4 +450,78 @@ pub fn after_all_is_released_it_is_as_new<A: CacheAllocator>(make: impl Fn(Vec<C
         prop_assert_eq!(live(&mut observed)?, first);
         Ok(())
     });
+}
+
+/// Where there are classes, each group has one of its own, with exactly the mask that was asked for.
+pub fn groups_get_a_class_and_their_mask<A: CacheAllocator>(make: impl Fn(Vec<CacheDomain>) -> A) {
+    after_every_event(make, |observed, seen| {
+        let Some((domain, groups)) = &seen.groups else { return Ok(()) };
+        if observed.geometry(*domain).classes == 0 {
+            prop_assert!(seen.moved.is_empty(), "there is nothing to arrange");
+            return Ok(());
+        }
+        let mut classes = BTreeSet::new();
+        for group in groups {
+            let of = |lease: &LeaseId| (observed.held[lease].class, observed.held[lease].mask);
+            let (class, mask) = of(&group.leases[0]);
+            prop_assert_eq!(mask, group.mask);
+            prop_assert!(group.leases.iter().all(|lease| of(lease) == (class, mask)), "{group:?} is split");
+            prop_assert!(classes.insert(class), "two groups in class {class}");
+        }
+        Ok(())
+    });
+}
+
+/// While nobody gets ways exclusively, an arranged mask stays as it is; newcomers join or use what is free.
+pub fn arranged_masks_stay<A: CacheAllocator>(make: impl Fn(Vec<CacheDomain>) -> A) {
+    run(
+        (any_machine(), any_life(0..=20), any::<u64>(), vec(1u8..=32, 0..20)),
+        |(machine, life, seed, asks)| {
+            let mut observed = Observed::new(make(machine));
+            for event in life {
+                observed.apply(event)?;
+            }
+            let domain = observed.nth_domain(0);
+            observed.apply(Event::Arrange(0, seed))?;
+            let before = observed.held.clone();
+            for ways in asks {
+                observed.apply(Event::Acquire(0, CacheAsk::Shared(Ways::clamped(ways))))?;
+            }
+            for (lease, held) in before.iter().filter(|(_, held)| held.domain == domain) {
+                prop_assert_eq!(
+                    (held.class, held.mask),
+                    (observed.held[lease].class, observed.held[lease].mask)
+                );
+            }
+            Ok(())
+        },
+    );
+}
+
+/// What breaks a rule is an error that names it, and changes nothing.
+pub fn arrangements_that_cannot_be_change_nothing<A: CacheAllocator>(make: impl Fn(Vec<CacheDomain>) -> A) {
+    let mut allocator = make(domains(1, 8));
+    assert!(matches!(allocator.arrange(DomainId(9), &[]), Err(AllocateError::NoSuchDomain(DomainId(9)))));
+    let domain = DomainId(0);
+    let ask = CacheAsk::Shared(Ways::ONE);
+    let lease = allocator.acquire(domain, ask).expect("shared asks are never refused").lease;
+    let usage = allocator.usage(domain);
+    let mask = |bits| WayMask::new(bits).expect("not empty");
+    let group = |bits, leases: &[LeaseId]| Group { mask: mask(bits), leases: leases.to_vec() };
+    let unknown = LeaseId(lease.0 + 1000);
+    let cases = [
+        (vec![group(0x05, &[lease])], Misfit::IllegalMask(mask(0x05))),
+        (vec![group(0x100, &[lease])], Misfit::IllegalMask(mask(0x100))),
+        (vec![group(0x0f, &[lease, lease])], Misfit::NamedTwice(lease)),
+        (vec![group(0x0f, &[lease, unknown])], Misfit::NotShared(unknown)),
+        (vec![], Misfit::LeftOut(lease)),
+    ];
+    for (groups, misfit) in cases {
+        match allocator.arrange(domain, &groups) {
+            Err(AllocateError::Arrangement { reason, .. }) => assert_eq!(reason, misfit),
+            Ok(moved) => assert!(moved.is_empty() && allocator.domains()[0].geometry.classes == 0),
+            Err(other) => panic!("{other}"),
+        }
+        assert_eq!(allocator.usage(domain), usage);
+    }
 }

@@ -3,10 +3,12 @@
 //! | file | what |
 //! | --- | --- |
 //! | `ledger.rs` | [`Ledger`]: leases and classes, and the order of writes that keeps exclusive ways exclusive |
+//! | `arrangement.rs` | masks that somebody else chose for those who share |
 //! | `exclusive.rs` | where an exclusive mask goes, and how others make way |
 //! | `sharers.rs` | how those who share divide the rest |
 //! | `bits.rs` | sets of ways, and the rules for masks |
 
+mod arrangement;
 mod bits;
 mod exclusive;
 mod sharers;
@@ -17,7 +19,7 @@ use std::collections::BTreeMap;
 
 use self::bits::Rules;
 use self::sharers::{Sharer, by_ways_per_runner};
-use super::{AllocateError, Grant, LeaseId, Moved, Usage};
+use super::{AllocateError, Grant, Group, LeaseId, Moved, Usage};
 use crate::cache::{CacheDomain, ClosId, DomainId, WayMask, Ways};
 use crate::invocation::CacheAsk;
 
@@ -39,10 +41,10 @@ pub struct Acquired {
     pub changes: Vec<ClassChange>,
 }
 
-/// What the end of a lease brought about.
+/// What the end of a lease, or another arrangement, brought about.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Released {
-    /// Whose masks changed.
+pub struct Changed {
+    /// Whose masks or classes changed.
     pub moved: Vec<Moved>,
     /// What to write, in this order.
     pub changes: Vec<ClassChange>,
@@ -59,9 +61,10 @@ pub struct Released {
 /// - A shared lease gets a class and the ways that nobody has, up to what it asked for; where there are none, it joins
 ///   the class with the fewest runners per way. A class would like as many ways as its leases asked for together.
 /// - Where an exclusive lease needs their ways, sharers move together, and overlap when there is no other way. When ways
-///   become free they grow again.
+///   become free they grow again. Masks that were [arranged](Ledger::arrange) neither move nor grow, as long as exclusive
+///   leases leave a legal part of them.
 /// - Changes are to be written one after the other, in the order given. If they are, no exclusive way is in the mask of
-///   another class that is in use at any moment. The mask of a class without leases (other than 0) means nothing.
+///   another class at any moment, used or not. At the beginning every class has the mask of class 0.
 /// - A clone is a backup: put it back when a write fails.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ledger {
@@ -77,9 +80,24 @@ pub struct Ledger {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Class {
-    Free,
+    /// Without leases; `left` is the mask that it was left with.
+    Free {
+        left: u32,
+    },
     Exclusive(u32),
-    Shared { mask: u32, runners: u32, asked: u32 },
+    Shared {
+        mask: u32,
+        runners: u32,
+        asked: u32,
+        /// The mask that was chosen for it; 0: none.
+        arranged: u32,
+    },
+}
+
+impl Class {
+    fn is_free(self) -> bool {
+        matches!(self, Self::Free { .. })
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,12 +116,13 @@ impl Ledger {
         geometry.validate().expect("geometries are validated where they are read");
         let usable = geometry.usable().map_or(0, WayMask::bits);
         let all = bits::ones(u32::from(geometry.ways.get()));
+        let root = largest_legal(geometry.contiguous, all);
         Self {
             domain: domain.id,
             all,
             rules: Rules { usable, min: u32::from(geometry.min_ways.get()), contiguous: geometry.contiguous },
-            classes: vec![Class::Free; usize::from(geometry.classes)],
-            root: largest_legal(geometry.contiguous, all),
+            classes: vec![Class::Free { left: root }; usize::from(geometry.classes)],
+            root,
             leases: BTreeMap::new(),
         }
     }
@@ -113,8 +132,8 @@ impl Ledger {
     /// # Errors
     /// [`AllocateError::Exhausted`] and [`AllocateError::TooMany`], for exclusive asks only. Nothing has changed then.
     pub fn acquire(&mut self, lease: LeaseId, ask: CacheAsk) -> Result<Acquired, AllocateError> {
-        let before = self.masks_now();
-        let mut writes = Writes::new(&before);
+        let before = self.held_now();
+        let mut writes = Writes::new(self.masks_now());
         let class = match ask {
             CacheAsk::Exclusive(ways) => self.acquire_exclusive(ways, &mut writes)?,
             CacheAsk::Shared(ways) => self.acquire_shared(ways, &mut writes),
@@ -129,20 +148,44 @@ impl Ledger {
     ///
     /// # Errors
     /// [`AllocateError::NoSuchLease`].
-    pub fn release(&mut self, lease: LeaseId) -> Result<Released, AllocateError> {
+    pub fn release(&mut self, lease: LeaseId) -> Result<Changed, AllocateError> {
         let Lease { class, asked } = self.leases.remove(&lease).ok_or(AllocateError::NoSuchLease(lease))?;
-        let before = self.masks_now();
-        let mut writes = Writes::new(&before);
+        let before = self.held_now();
+        let mut writes = Writes::new(self.masks_now());
         if let Some(entry) = usize::from(class.0).checked_sub(1).map(|index| &mut self.classes[index]) {
             *entry = match *entry {
-                Class::Shared { mask, runners, asked: all } if runners > 1 => {
-                    Class::Shared { mask, runners: runners - 1, asked: all - u32::from(asked.get()) }
+                Class::Shared { mask, runners, asked: all, arranged } if runners > 1 => Class::Shared {
+                    mask,
+                    runners: runners - 1,
+                    asked: all - u32::from(asked.get()),
+                    arranged,
+                },
+                Class::Exclusive(left) | Class::Shared { mask: left, .. } | Class::Free { left } => {
+                    Class::Free { left }
                 }
-                _ => Class::Free,
             };
         }
         self.settle(false, &mut writes);
-        Ok(Released { moved: self.moved_since(&before), changes: writes.changes })
+        Ok(Changed { moved: self.moved_since(&before), changes: writes.changes })
+    }
+
+    /// Lays out those who share anew, as [`CacheAllocator::arrange`](super::CacheAllocator::arrange) says. Without classes
+    /// there is nothing to lay out, and nothing changes.
+    ///
+    /// # Errors
+    /// [`AllocateError::Arrangement`]. Nothing has changed then.
+    pub fn arrange(&mut self, groups: &[Group]) -> Result<Changed, AllocateError> {
+        if self.classes.is_empty() {
+            return Ok(Changed { moved: Vec::new(), changes: Vec::new() });
+        }
+        let reason = |reason| AllocateError::Arrangement { domain: self.domain, reason };
+        arrangement::check(self, groups).map_err(reason)?;
+        let before = self.held_now();
+        let mut writes = Writes::new(self.masks_now());
+        let seats = arrangement::seat(self, groups);
+        arrangement::sit_down(self, groups, &seats);
+        self.settle(false, &mut writes);
+        Ok(Changed { moved: self.moved_since(&before), changes: writes.changes })
     }
 
     /// What is held and free. `classes` counts those beside class 0.
@@ -155,16 +198,14 @@ impl Ledger {
             shared_ways: shared.count_ones() as u8,
             free_ways: (self.rules.usable & !exclusive & !shared).count_ones() as u8,
             largest_exclusive: self.largest_exclusive() as u8,
-            classes: self.classes.iter().filter(|class| **class != Class::Free).count() as u16,
+            classes: self.classes.iter().filter(|class| !class.is_free()).count() as u16,
         }
     }
 
-    /// The masks of class 0 and of all classes that are in use, by class.
+    /// The masks of all classes after all changes so far, class 0 first, those without leases too.
     pub fn masks(&self) -> impl Iterator<Item = ClassChange> {
-        self.masks_now()
-            .into_iter()
-            .zip(0..)
-            .filter_map(|(bits, class)| Some(ClassChange { class: ClosId(class), mask: WayMask::new(bits)? }))
+        let masks = self.masks_now().into_iter().zip(0..);
+        masks.map(|(bits, class)| ClassChange { class: ClosId(class), mask: mask(bits) })
     }
 
     fn acquire_exclusive(&mut self, asked: Ways, writes: &mut Writes) -> Result<ClosId, AllocateError> {
@@ -182,7 +223,7 @@ impl Ledger {
         });
         self.classes[index] = Class::Exclusive(bits);
         self.settle(true, writes);
-        writes.set(index + 1, bits);
+        self.write_exclusive(index, bits, writes);
         Ok(class_at(index))
     }
 
@@ -195,10 +236,10 @@ impl Ledger {
             let index = self.free_class().filter(|_| self.rules.largest_mask(free).is_some());
             let index = index.unwrap_or_else(|| self.least_crowded());
             self.classes[index] = match self.classes[index] {
-                Class::Shared { mask, runners, asked } => {
-                    Class::Shared { mask, runners: runners + 1, asked: asked + wish }
+                Class::Shared { mask, runners, asked, arranged } => {
+                    Class::Shared { mask, runners: runners + 1, asked: asked + wish, arranged }
                 }
-                _ => Class::Shared { mask: 0, runners: 1, asked: wish },
+                _ => Class::Shared { mask: 0, runners: 1, asked: wish, arranged: 0 },
             };
             class_at(index)
         };
@@ -230,8 +271,21 @@ impl Ledger {
         }
         for (index, bits) in compaction.moves {
             self.classes[index] = Class::Exclusive(bits);
-            writes.set(index + 1, bits);
+            self.write_exclusive(index, bits, writes);
         }
+    }
+
+    /// Gives a class ways that neither a used class nor class 0 has any more. Classes without leases, whose groups still
+    /// have threads of ours, step back to what class 0 has.
+    fn write_exclusive(&mut self, index: usize, bits: u32, writes: &mut Writes) {
+        let root = writes.written[0];
+        for (other, class) in self.classes.iter_mut().enumerate() {
+            if class.is_free() && writes.written[other + 1] & bits != 0 {
+                *class = Class::Free { left: root };
+                writes.set(other + 1, root);
+            }
+        }
+        writes.set(index + 1, bits);
     }
 
     /// Divides what is not exclusive among those who share and class 0; masks that only shrink are written first.
@@ -242,8 +296,8 @@ impl Ledger {
             sharers::lay_out(self.rules, room, &mut sharers, evenly);
         }
         for sharer in &sharers {
-            if let Class::Shared { mask, .. } = &mut self.classes[sharer.class] {
-                *mask = sharer.mask;
+            if let Class::Shared { mask, arranged, .. } = &mut self.classes[sharer.class] {
+                (*mask, *arranged) = (sharer.mask, sharer.arranged);
             }
         }
         if !self.classes.is_empty() || self.leases.is_empty() {
@@ -261,8 +315,8 @@ impl Ledger {
 
     fn sharers(&self) -> Vec<Sharer> {
         let sharer = |(index, class): (usize, &Class)| match *class {
-            Class::Shared { mask, runners, asked } => {
-                Some(Sharer { class: index, runners, target: asked.max(self.rules.min), mask })
+            Class::Shared { mask, runners, asked, arranged } => {
+                Some(Sharer { class: index, runners, target: asked.max(self.rules.min), mask, arranged })
             }
             _ => None,
         };
@@ -283,7 +337,7 @@ impl Ledger {
     }
 
     fn free_class(&self) -> Option<usize> {
-        self.classes.iter().position(|class| *class == Class::Free)
+        self.classes.iter().position(|class| class.is_free())
     }
 
     /// The most ways that could be exclusive if there were no lease; 0: none.
@@ -324,31 +378,31 @@ impl Ledger {
     fn bits_of(&self, class: ClosId) -> u32 {
         match usize::from(class.0).checked_sub(1).map(|index| self.classes[index]) {
             None => self.root,
-            Some(Class::Free) => 0,
-            Some(Class::Exclusive(bits) | Class::Shared { mask: bits, .. }) => bits,
+            Some(Class::Free { left: bits } | Class::Exclusive(bits) | Class::Shared { mask: bits, .. }) => {
+                bits
+            }
         }
     }
 
-    /// The masks of all classes, class 0 first; 0 where a class is not in use.
+    /// The masks of all classes, class 0 first.
     fn masks_now(&self) -> Vec<u32> {
         (0..=self.classes.len()).map(|class| self.bits_of(ClosId(class as u16))).collect()
     }
 
-    /// The leases whose masks are not what they were.
-    fn moved_since(&self, before: &[u32]) -> Vec<Moved> {
-        let changed = |class: &ClosId| {
-            let was = before[usize::from(class.0)];
-            was != 0 && was != self.bits_of(*class)
+    /// Who has which class and ways.
+    fn held_now(&self) -> Vec<(LeaseId, ClosId, u32)> {
+        let held = |(lease, held): (&LeaseId, &Lease)| (*lease, held.class, self.bits_of(held.class));
+        self.leases.iter().map(held).collect()
+    }
+
+    /// The leases whose classes or masks are not what they were; `before` is of those that still are, and perhaps others.
+    fn moved_since(&self, before: &[(LeaseId, ClosId, u32)]) -> Vec<Moved> {
+        let moved = |&(lease, class, bits): &(LeaseId, ClosId, u32)| {
+            let now = self.leases.get(&lease)?.class;
+            let mask = mask(self.bits_of(now));
+            ((now, mask.bits()) != (class, bits)).then_some(Moved { lease, class: now, mask })
         };
-        if !(1..before.len()).any(|class| changed(&ClosId(class as u16))) {
-            return Vec::new();
-        }
-        let moved = |(lease, held): (&LeaseId, &Lease)| Moved {
-            lease: *lease,
-            class: held.class,
-            mask: mask(self.bits_of(held.class)),
-        };
-        self.leases.iter().filter(|(_, held)| changed(&held.class)).map(moved).collect()
+        before.iter().filter_map(moved).collect()
     }
 }
 
@@ -359,8 +413,8 @@ struct Writes {
 }
 
 impl Writes {
-    fn new(before: &[u32]) -> Self {
-        Self { written: before.to_vec(), changes: Vec::new() }
+    fn new(written: Vec<u32>) -> Self {
+        Self { written, changes: Vec::new() }
     }
 
     fn set(&mut self, class: usize, bits: u32) {

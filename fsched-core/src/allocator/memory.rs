@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{AllocateError, CacheAllocator, Grant, LeaseId, Ledger, Moved, Usage};
+use super::{AllocateError, CacheAllocator, Grant, Group, LeaseId, Ledger, Moved, Usage};
 use crate::cache::{CacheDomain, DomainId};
 use crate::invocation::CacheAsk;
 
@@ -52,6 +52,11 @@ impl CacheAllocator for MemoryAllocator {
     fn release(&mut self, lease: LeaseId) -> Result<Vec<Moved>, AllocateError> {
         let index = self.leases.remove(&lease).ok_or(AllocateError::NoSuchLease(lease))?;
         Ok(self.ledgers[index].release(lease)?.moved)
+    }
+
+    fn arrange(&mut self, domain: DomainId, groups: &[Group]) -> Result<Vec<Moved>, AllocateError> {
+        let index = super::position(&self.domains, domain).ok_or(AllocateError::NoSuchDomain(domain))?;
+        Ok(self.ledgers[index].arrange(groups)?.moved)
     }
 
     fn usage(&self, domain: DomainId) -> Usage {

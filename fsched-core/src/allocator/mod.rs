@@ -15,7 +15,7 @@ mod unmanaged;
 
 use std::fmt;
 
-pub use self::ledger::{Acquired, ClassChange, Ledger, Released};
+pub use self::ledger::{Acquired, Changed, ClassChange, Ledger};
 pub use self::memory::MemoryAllocator;
 pub use self::unmanaged::Unmanaged;
 use crate::cache::{CacheDomain, ClosId, DomainId, WayMask, Ways};
@@ -36,10 +36,19 @@ impl fmt::Display for LeaseId {
 pub struct Moved {
     /// Whose.
     pub lease: LeaseId,
-    /// Its class, which stays the same.
+    /// Its class: the one it had, unless it is an answer to [`CacheAllocator::arrange`].
     pub class: ClosId,
     /// Its new ways.
     pub mask: WayMask,
+}
+
+/// Shared leases that use one mask together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// Their ways.
+    pub mask: WayMask,
+    /// Who they are; at least one.
+    pub leases: Vec<LeaseId>,
 }
 
 /// What was given, and what that moved.
@@ -89,12 +98,52 @@ pub enum AllocateError {
         /// The most there can be.
         most: u8,
     },
+    /// Those who share cannot be laid out so.
+    #[error("domain {domain} cannot be arranged so: {reason}")]
+    Arrangement {
+        /// Where.
+        domain: DomainId,
+        /// The first rule that does not hold.
+        reason: Misfit,
+    },
     /// There is no such domain.
     #[error("there is no cache domain {0}")]
     NoSuchDomain(DomainId),
     /// There is no such lease: it was released, or never given.
     #[error("there is no lease {0}")]
     NoSuchLease(LeaseId),
+}
+
+/// Why those who share cannot be laid out as was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Misfit {
+    /// More groups than classes that no exclusive lease has.
+    #[error("{groups} groups need as many classes, and {left} are left")]
+    TooManyGroups {
+        /// How many there are.
+        groups: usize,
+        /// How many there may be.
+        left: usize,
+    },
+    /// A mask that is not legal for the geometry, or has ways that I/O fills too.
+    #[error("the mask {0} is not legal for this cache")]
+    IllegalMask(WayMask),
+    /// A mask with a way that somebody has exclusively.
+    #[error("the mask {0} has ways that are exclusively somebody's")]
+    ExclusiveWays(WayMask),
+    /// A group without leases.
+    #[error("nobody is in the group with the mask {0}")]
+    NobodyIn(WayMask),
+    /// A lease that is exclusive, of another domain, or not there.
+    #[error("{0} is no shared lease of this domain")]
+    NotShared(LeaseId),
+    /// A lease in two groups, or twice in one.
+    #[error("{0} is named twice")]
+    NamedTwice(LeaseId),
+    /// A shared lease that is in no group.
+    #[error("{0} is in no group")]
+    LeftOut(LeaseId),
 }
 
 /// Gives out shares of the caches of one machine.
@@ -105,8 +154,10 @@ pub enum AllocateError {
 ///   (shrink before growing);
 /// - give an exclusive lease at least the ways asked for, or refuse it;
 /// - never refuse a shared lease: give what is left, or let it share; it gets at most what it asked for where it
-///   has a class of its own;
-/// - list in `moved` every other lease whose mask changed, and keep every lease's class for life;
+///   has a class of its own that nobody arranged;
+/// - list in `moved` every other lease whose mask changed, and keep every lease's class until an [`arrange`](Self::arrange)
+///   gives it another;
+/// - keep arranged masks as they are until the next arrangement, but for ways that somebody gets exclusively;
 /// - after all leases are released be as it was when it was made.
 ///
 /// It is called inline by the worker: bounded local work, no waiting on peers.
@@ -130,6 +181,18 @@ pub trait CacheAllocator: Send {
     /// [`AllocateError::NoSuchLease`] where it was taken back before.
     fn release(&mut self, lease: LeaseId) -> Result<Vec<Moved>, AllocateError>;
 
+    /// Lays the shared leases of a domain out anew: each group gets a class with its mask, which is legal for the geometry
+    /// and outside its shareable bits and all exclusive ways. Every shared lease of the domain is in exactly one group;
+    /// exclusive leases stay where they are and are not named. There are no more groups than classes that no exclusive
+    /// lease has; the masks of groups may overlap. Says which leases got another mask **or class**, each once: who was
+    /// started in the old class has to be moved to the new one. As few leases as possible change their class.
+    ///
+    /// Where there are no classes, nothing can be laid out: everything is accepted, and nothing changes.
+    ///
+    /// # Errors
+    /// [`AllocateError::Arrangement`] and [`AllocateError::NoSuchDomain`]; nothing has changed then.
+    fn arrange(&mut self, domain: DomainId, groups: &[Group]) -> Result<Vec<Moved>, AllocateError>;
+
     /// What is held and free; all zero for a domain that there is not.
     fn usage(&self, domain: DomainId) -> Usage;
 }
@@ -149,6 +212,10 @@ impl<A: CacheAllocator + ?Sized> CacheAllocator for Box<A> {
 
     fn release(&mut self, lease: LeaseId) -> Result<Vec<Moved>, AllocateError> {
         (**self).release(lease)
+    }
+
+    fn arrange(&mut self, domain: DomainId, groups: &[Group]) -> Result<Vec<Moved>, AllocateError> {
+        (**self).arrange(domain, groups)
     }
 
     fn usage(&self, domain: DomainId) -> Usage {

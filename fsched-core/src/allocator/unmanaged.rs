@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{AllocateError, CacheAllocator, Grant, LeaseId, Moved, Usage};
+use super::{AllocateError, CacheAllocator, Grant, Group, LeaseId, Moved, Usage};
 use crate::cache::{CacheDomain, ClosId, DomainId, WayMask};
 use crate::invocation::CacheAsk;
 
@@ -58,6 +58,10 @@ impl CacheAllocator for Unmanaged {
 
     fn release(&mut self, lease: LeaseId) -> Result<Vec<Moved>, AllocateError> {
         self.leases.remove(&lease).map(|_| Vec::new()).ok_or(AllocateError::NoSuchLease(lease))
+    }
+
+    fn arrange(&mut self, domain: DomainId, _: &[Group]) -> Result<Vec<Moved>, AllocateError> {
+        super::position(&self.domains, domain).map(|_| Vec::new()).ok_or(AllocateError::NoSuchDomain(domain))
     }
 
     fn usage(&self, domain: DomainId) -> Usage {

@@ -22,7 +22,7 @@ use crate::id::{AttemptId, ContentHash};
 use crate::invocation::Output;
 
 #[cfg(all(feature = "process", target_os = "linux"))]
-pub use process::{Enforcement, LauncherError, Means, ProcessConfig, ProcessLauncher, ThreadSetup};
+pub use process::{Enforcement, LauncherError, Means, ProcessConfig, ProcessLauncher, TaskMove, ThreadSetup};
 #[cfg(feature = "test-util")]
 pub use scripted::{Script, ScriptedLauncher, ended};
 
@@ -127,4 +127,9 @@ pub trait Launcher: Send + Sync {
 
     /// Ends a tree, the whole of it; unknown and finished attempts are ignored.
     fn stop(&self, attempt: AttemptId, how: Stop);
+
+    /// Moves a tree to another class of its domain: all its threads and processes, and those that appear meanwhile; one that
+    /// is not started yet is moved as soon as it is. When this returns, what was running is in the new class. Unknown and
+    /// finished attempts are ignored.
+    fn move_to(&self, attempt: AttemptId, class: ClosId);
 }

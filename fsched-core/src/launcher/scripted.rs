@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::{Exit, ExitKind, Launch, Launcher, OnExit, Stop};
-use crate::cache::Bytes;
+use crate::cache::{Bytes, ClosId};
 use crate::id::AttemptId;
 use crate::invocation::Output;
 
@@ -56,6 +56,7 @@ pub struct ScriptedLauncher {
     running: Mutex<BTreeMap<AttemptId, Running>>,
     launched: watch::Sender<Vec<Launch>>,
     stopped: watch::Sender<Vec<(AttemptId, Stop)>>,
+    moved: Mutex<Vec<(AttemptId, ClosId)>>,
     ends: Option<Sender<(OnExit, Exit)>>,
     teller: Option<JoinHandle<()>>,
 }
@@ -82,6 +83,7 @@ impl ScriptedLauncher {
             running: Mutex::default(),
             launched: watch::Sender::new(Vec::new()),
             stopped: watch::Sender::new(Vec::new()),
+            moved: Mutex::default(),
             ends: Some(ends),
             teller: Some(teller),
         }
@@ -115,6 +117,11 @@ impl ScriptedLauncher {
     /// What was stopped so far, and how, in order.
     pub fn stopped(&self) -> Vec<(AttemptId, Stop)> {
         self.stopped.borrow().clone()
+    }
+
+    /// What was moved so far, and to which class, in order; only what ran.
+    pub fn moved(&self) -> Vec<(AttemptId, ClosId)> {
+        self.moved.lock().clone()
     }
 
     /// Waits until `count` processes were launched in all; all of them, in order.
@@ -161,6 +168,12 @@ impl Launcher for ScriptedLauncher {
         // Last, so that whoever waits for this finds it done.
         self.stopped.send_modify(|all| all.push((attempt, how)));
     }
+
+    fn move_to(&self, attempt: AttemptId, class: ClosId) {
+        if self.running.lock().contains_key(&attempt) {
+            self.moved.lock().push((attempt, class));
+        }
+    }
 }
 
 impl Drop for ScriptedLauncher {
@@ -177,7 +190,7 @@ impl Drop for ScriptedLauncher {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::{ClosId, DomainId};
+    use crate::cache::DomainId;
     use crate::id::{ContentHash, InvocationId};
     use crate::launcher::Limits;
 
@@ -245,5 +258,8 @@ mod tests {
         assert!(!launcher.end(first, ended(ExitKind::Exited(3), Duration::ZERO)));
         assert_eq!(exit.recv().unwrap(), ExitKind::Exited(3));
         assert_eq!(launcher.running(), [second]);
+        launcher.move_to(first, ClosId(3));
+        launcher.move_to(second, ClosId(4));
+        assert_eq!(launcher.moved(), [(second, ClosId(4))], "what is over is not moved");
     }
 }

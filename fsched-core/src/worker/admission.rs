@@ -30,7 +30,7 @@ impl Worker {
             AllocateError::Exhausted(_) => Refusal::NoRoom(error.to_string()),
             _ => Refusal::Impossible(error.to_string()),
         })?;
-        self.apply(now, &grant.moved);
+        let mut effects = self.apply(now, &grant.moved);
 
         let timeout = order.timeout.min(self.config.max_timeout);
         let cache = bytes(&*self.allocator, order.domain, grant.mask);
@@ -44,7 +44,9 @@ impl Worker {
         self.leases.insert(grant.lease, order.attempt);
         self.due.extend(running.phase.due().map(|due| (due, order.attempt)));
         self.running.insert(order.attempt, running);
-        Ok(vec![Effect::Start(Box::new(launch(order, grant.class, grant.mask, timeout, &self.config)))])
+        let launch = launch(order, grant.class, grant.mask, timeout, &self.config);
+        effects.push(Effect::Start(Box::new(launch)));
+        Ok(effects)
     }
 
     /// Where there is room for an order, as far as that can be said without asking for cache.

@@ -60,6 +60,13 @@ pub enum Effect {
         /// How.
         how: Stop,
     },
+    /// Move a running process tree to another class of its domain, all of it.
+    Move {
+        /// Which.
+        attempt: AttemptId,
+        /// Where to.
+        class: ClosId,
+    },
     /// Give the report to whoever waits for it.
     Report(Box<Report>),
     /// Remove a file that was discarded and that nothing uses any more.
@@ -152,14 +159,18 @@ impl Worker {
             room.alone = false;
         }
         self.leases.remove(&running.lease);
-        match self.allocator.release(running.lease) {
+        let moves = match self.allocator.release(running.lease) {
             Ok(moved) => self.apply(now, &moved),
-            Err(error) => tracing::error!(%attempt, %error, "a lease could not be given back"),
-        }
+            Err(error) => {
+                tracing::error!(%attempt, %error, "a lease could not be given back");
+                Vec::new()
+            }
+        };
         self.recent.remember(running.term, attempt);
         let file = running.file;
         let report = running.report(attempt, exit, self.allocator.enforced());
-        let mut effects = vec![Effect::Report(Box::new(report))];
+        let mut effects = moves;
+        effects.push(Effect::Report(Box::new(report)));
         if self.files.end(file) {
             effects.push(Effect::RemoveFile(file));
         }
@@ -291,15 +302,21 @@ impl Worker {
         Some(Effect::Stop { attempt, how: Stop::Terminate })
     }
 
-    /// Others got more or fewer ways.
-    fn apply(&mut self, now: Timestamp, moved: &[Moved]) {
+    /// Others got more or fewer ways, or another class: those have to be moved there.
+    fn apply(&mut self, now: Timestamp, moved: &[Moved]) -> Vec<Effect> {
+        let mut moves = Vec::new();
         for moved in moved {
             let attempt = self.leases.get(&moved.lease);
             let Some(running) = attempt.and_then(|attempt| self.running.get_mut(attempt)) else { continue };
+            if running.class != moved.class {
+                running.class = moved.class;
+                moves.extend(attempt.map(|&attempt| Effect::Move { attempt, class: moved.class }));
+            }
             running.mask = moved.mask;
             let cache = admission::bytes(&*self.allocator, running.domain, moved.mask);
             running.segments.change(now, cache);
         }
+        moves
     }
 }
 

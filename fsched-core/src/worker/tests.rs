@@ -346,3 +346,30 @@ fn moving_masks_leave_segments() {
     let segments: Vec<_> = report.segments.iter().map(|s| (s.cache, s.duration.as_millis())).collect();
     assert_eq!(segments, [(Bytes::mib(8), 400), (Bytes::mib(2), 300), (Bytes::mib(8), 300)]);
 }
+
+#[test]
+fn who_gets_another_class_is_moved_there() {
+    let mut allocator = crate::mock::MockCacheAllocator::new();
+    allocator.expect_domains().return_const(crate::allocator::conformance::domains(1, 8));
+    allocator.expect_enforced().return_const(true);
+    let grant = |lease, class, moved| crate::allocator::Grant {
+        lease: LeaseId(lease),
+        class: ClosId(class),
+        mask: WayMask::new(0x0f).unwrap(),
+        moved,
+    };
+    let moved = |class| Moved { lease: LeaseId(0), class: ClosId(class), mask: WayMask::new(0xf0).unwrap() };
+    let mut answers = vec![grant(1, 2, vec![moved(3)]), grant(0, 1, vec![])];
+    allocator.expect_acquire().returning(move |_, _| Ok(answers.pop().unwrap()));
+    allocator.expect_release().returning(move |_| Ok(vec![moved(2)]));
+    let mut worker = worker_on(Box::new(allocator));
+    worker.order(at(0), order(0)).unwrap();
+    let effects = worker.order(at(1), order(1)).unwrap();
+    assert_eq!(effects[0], Effect::Move { attempt: attempt(0), class: ClosId(3) }, "before the other starts");
+    assert!(matches!(effects[1], Effect::Start(_)));
+    assert_eq!(worker.running().next().unwrap().class, ClosId(3));
+    let effects = worker.exited(at(2), attempt(1), exit(0));
+    assert_eq!(effects[0], Effect::Move { attempt: attempt(0), class: ClosId(2) });
+    let report = reported(worker.exited(at(3), attempt(0), exit(0)));
+    assert_eq!(report.cache.unwrap().class, ClosId(2));
+}

@@ -15,6 +15,8 @@ pub(super) struct Sharer {
     pub(super) target: u32,
     /// Its ways; none yet: 0.
     pub(super) mask: u32,
+    /// The ways that somebody chose for it; 0: none.
+    pub(super) arranged: u32,
 }
 
 impl Sharer {
@@ -22,8 +24,13 @@ impl Sharer {
         self.mask.count_ones()
     }
 
+    /// How many ways it would like; what was arranged is neither too few nor too many.
+    fn wish(&self) -> u32 {
+        if self.arranged == 0 { self.target } else { self.arranged.count_ones() }
+    }
+
     fn has_enough(&self) -> bool {
-        self.ways() >= self.target
+        self.arranged != 0 || self.ways() >= self.target
     }
 }
 
@@ -34,14 +41,15 @@ pub(super) fn by_ways_per_runner(a: (u32, u32), b: (u32, u32)) -> Ordering {
 
 /// Gives every sharer a legal mask within `room`, which holds at least one.
 ///
-/// Masks stay where they are if they can, and grow towards their targets where there is room. If that leaves somebody
-/// without a mask, or `evenly` is asked for and somebody lost more than is fair, all are laid out anew. They overlap only
-/// where the room cannot hold them side by side.
+/// Arranged masks are what was arranged, as far as the room has it. Others stay where they are if they can, and grow
+/// towards their targets where there is room. If that leaves somebody without a mask, or `evenly` is asked for and somebody
+/// lost more than is fair, all are laid out anew, and what was arranged is forgotten. Then masks overlap only where the
+/// room cannot hold them side by side.
 pub(super) fn lay_out(rules: Rules, room: u32, sharers: &mut [Sharer], evenly: bool) {
     let kept = keep(rules, room, sharers);
     let count = sharers.len() as u32;
     let robbed = |(was, is): (&Sharer, &Sharer)| {
-        is.ways() < was.ways() && is.ways() < is.target.min(room.count_ones() / count)
+        is.ways() < was.ways() && is.ways() < is.wish().min(room.count_ones() / count)
     };
     match kept {
         Some(kept) if !evenly || !sharers.iter().zip(&kept).any(robbed) => sharers.copy_from_slice(&kept),
@@ -56,7 +64,16 @@ pub(super) fn lay_out(rules: Rules, room: u32, sharers: &mut [Sharer], evenly: b
 fn keep(rules: Rules, room: u32, sharers: &[Sharer]) -> Option<Vec<Sharer>> {
     let mut kept = sharers.to_vec();
     let mut taken = 0;
-    for sharer in &mut kept {
+    for sharer in kept.iter_mut().filter(|s| s.arranged != 0) {
+        match rules.largest_mask(sharer.arranged & room) {
+            Some(mask) => sharer.mask = mask,
+            None => sharer.arranged = 0,
+        }
+    }
+    for sharer in kept.iter().filter(|s| s.arranged != 0) {
+        taken |= sharer.mask;
+    }
+    for sharer in kept.iter_mut().filter(|s| s.arranged == 0) {
         let mask = rules.largest_mask(sharer.mask & room & !taken);
         sharer.mask = mask.map_or(0, |mask| highest(mask, sharer.target));
         taken |= sharer.mask;
@@ -106,7 +123,7 @@ fn relocate(rules: Rules, room: u32, sharers: &mut [Sharer]) -> bool {
 fn lay_out_anew(rules: Rules, room: u32, sharers: &mut [Sharer]) {
     let mut parts: Vec<(u32, u32)> = rules.parts(room).map(|part| (part, part.count_ones())).collect();
     let mut seats = vec![None; sharers.len()];
-    sharers.iter_mut().for_each(|s| s.mask = 0);
+    sharers.iter_mut().for_each(|s| (s.mask, s.arranged) = (0, 0));
     for seat in &mut seats {
         let roomiest = (0..parts.len()).rev().max_by_key(|&part| parts[part].1);
         *seat = roomiest.filter(|&part| parts[part].1 >= rules.min);
@@ -165,7 +182,7 @@ mod tests {
     use super::*;
 
     fn sharer(class: usize, target: u32, mask: u32) -> Sharer {
-        Sharer { class, runners: 1, target, mask }
+        Sharer { class, runners: 1, target, mask, arranged: 0 }
     }
 
     fn masks(rules: Rules, room: u32, sharers: &[Sharer], evenly: bool) -> Vec<u32> {
@@ -196,6 +213,15 @@ mod tests {
         let sharers = [sharer(1, 4, 0x0f), sharer(2, 4, 0xf0)];
         assert_eq!(masks(RULES, 0xf8, &sharers, false), [0x08, 0xf0]);
         assert_eq!(masks(RULES, 0xf8, &sharers, true), [0xe0, 0x18]);
+    }
+
+    #[test]
+    fn what_was_arranged_stays_and_is_squeezed_only_by_the_room() {
+        let arranged = |mask| Sharer { arranged: mask, ..sharer(1, 1, mask) };
+        assert_eq!(masks(RULES, 0xff, &[arranged(0x3c), sharer(2, 4, 0)], false), [0x3c, 0x03]);
+        assert_eq!(masks(RULES, 0xf0, &[Sharer { mask: 0x0c, ..arranged(0x3c) }], false), [0x30]);
+        assert_eq!(masks(RULES, 0xff, &[arranged(0x3c), arranged(0x0f)], false), [0x3c, 0x0f], "may overlap");
+        assert_eq!(masks(RULES, 0xf0, &[arranged(0x0c)], false), [0x80], "forgotten: nothing of it is left");
     }
 
     #[test]

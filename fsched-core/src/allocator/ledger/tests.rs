@@ -1,7 +1,8 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::super::conformance::{any_geometry, domains};
+use super::super::Misfit;
+use super::super::conformance::{any_geometry, any_groups, domains};
 use super::*;
 use crate::cache::{CacheGeometry, CpuId};
 
@@ -12,6 +13,7 @@ type Hardware = BTreeMap<ClosId, WayMask>;
 enum Event {
     Acquire(CacheAsk),
     Release(usize),
+    Arrange(u64),
 }
 
 fn shared(ways: u8) -> CacheAsk {
@@ -27,6 +29,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         3 => (1u8..=6).prop_map(|ways| Event::Acquire(exclusive(ways))),
         3 => (1u8..=12).prop_map(|ways| Event::Acquire(shared(ways))),
         5 => any::<usize>().prop_map(Event::Release),
+        2 => any::<u64>().prop_map(Event::Arrange),
     ]
 }
 
@@ -50,15 +53,32 @@ impl Ledger {
         usize::from(class.0).checked_sub(1).is_some_and(|i| matches!(self.classes[i], Class::Exclusive(_)))
     }
 
-    /// Whether a class is in use, class 0 always being so.
-    fn in_use(&self, class: ClosId) -> bool {
-        class == ClosId(0) || self.bits_of(class) != 0
+    /// Without what classes nobody uses were left with, which says nothing.
+    fn forgetful(&self) -> Self {
+        let mut ledger = self.clone();
+        for class in ledger.classes.iter_mut().filter(|class| class.is_free()) {
+            *class = Class::Free { left: 0 };
+        }
+        ledger
+    }
+
+    /// Any arrangement of those who share now.
+    fn any_arrangement(&self, seed: u64) -> Vec<Group> {
+        let shared = self.leases.iter().filter(|(_, held)| !self.is_exclusive(held.class));
+        let exclusive = self.classes.iter().filter(|class| matches!(class, Class::Exclusive(_))).count();
+        let room = self.room();
+        let geometry = (self.rules.contiguous, self.rules.min);
+        any_groups(
+            seed,
+            shared.map(|(lease, _)| *lease).collect(),
+            self.classes.len() - exclusive,
+            room,
+            geometry,
+        )
     }
 }
 
-/// Writes `changes` one by one; after each, exclusive ways have to be in one mask only.
-///
-/// A class that `after` brings into use counts from its first write on, one that went out of use not at all.
+/// Writes `changes` one by one; after each, exclusive ways have to be in one mask only, whether classes are in use or not.
 fn replay(
     geometry: &CacheGeometry,
     hardware: &mut Hardware,
@@ -66,20 +86,30 @@ fn replay(
     after: &Ledger,
     changes: &[ClassChange],
 ) -> Result<(), TestCaseError> {
-    hardware.retain(|class, _| before.in_use(*class) && after.in_use(*class));
-    for change in changes {
+    for (index, change) in changes.iter().enumerate() {
         let was = hardware.insert(change.class, change.mask);
         prop_assert_ne!(was, Some(change.mask), "a write for nothing");
         prop_assert!(change.mask.is_contiguous() || !geometry.contiguous, "{:?} has gaps", change);
         prop_assert!(change.mask.ways() >= geometry.min_ways, "{change:?} has too few ways");
-        for (class, mask) in hardware.iter().filter(|(class, _)| after.is_exclusive(**class)) {
-            for (other, others) in hardware.iter().filter(|(other, _)| *other != class) {
-                prop_assert!(!mask.overlaps(*others), "{class} has {mask}, {other} has {others}");
-            }
-        }
+        // What is about to become exclusive is not before the last write of its own mask.
+        let (made, to_come) = changes.split_at(index + 1);
+        let is_in = |changes: &[ClassChange], class| changes.iter().any(|change| change.class == class);
+        let is_ready = |class| before.is_exclusive(class) || is_in(made, class) && !is_in(to_come, class);
+        apart(hardware, |class| after.is_exclusive(class) && is_ready(class))?;
     }
+    apart(hardware, |class| after.is_exclusive(class))?;
     let written: Vec<_> = hardware.iter().map(|(&class, &mask)| ClassChange { class, mask }).collect();
     prop_assert_eq!(written, after.masks().collect::<Vec<_>>());
+    Ok(())
+}
+
+/// The ways of those classes are in no other mask.
+fn apart(hardware: &Hardware, is_exclusive: impl Fn(ClosId) -> bool) -> Result<(), TestCaseError> {
+    for (class, mask) in hardware.iter().filter(|(class, _)| is_exclusive(**class)) {
+        for (other, others) in hardware.iter().filter(|(other, _)| *other != class) {
+            prop_assert!(!mask.overlaps(*others), "{class} has {mask}, {other} has {others}");
+        }
+    }
     Ok(())
 }
 
@@ -118,6 +148,16 @@ proptest! {
                     let released = ledger.release(lease).unwrap();
                     (released.moved, released.changes)
                 }
+                Event::Arrange(seed) => {
+                    let groups = ledger.any_arrangement(seed);
+                    let arranged = ledger.arrange(&groups).unwrap();
+                    for group in groups.iter().filter(|_| geometry.classes > 0) {
+                        for lease in &group.leases {
+                            prop_assert_eq!(mask(ledger.bits_of(ledger.leases[lease].class)), group.mask);
+                        }
+                    }
+                    (arranged.moved, arranged.changes)
+                }
             };
             told.extend(moved.into_iter().map(|m| (m.lease, (m.class, m.mask))));
             let held = |(&lease, held): (&LeaseId, &Lease)| (lease, (held.class, mask(ledger.bits_of(held.class))));
@@ -129,7 +169,7 @@ proptest! {
             let changes = ledger.release(lease).unwrap().changes;
             replay(&geometry, &mut hardware, &before, &ledger, &changes)?;
         }
-        prop_assert_eq!(ledger, new);
+        prop_assert_eq!(ledger.forgetful(), new.forgetful());
     }
 
     #[test]
@@ -149,11 +189,15 @@ proptest! {
                         ledger.release(lease).unwrap();
                     }
                 }
+                Event::Arrange(seed) => {
+                    let groups = ledger.any_arrangement(seed);
+                    ledger.arrange(&groups).unwrap();
+                }
             }
         }
         let (min, usable) = (geometry.min_ways.get(), geometry.usable_ways().get());
         let exclusives = ledger.classes.iter().filter(|c| matches!(c, Class::Exclusive(_))).count();
-        let class = ledger.classes.contains(&Class::Free) && exclusives + 1 < ledger.classes.len();
+        let class = ledger.classes.iter().any(|class| class.is_free()) && exclusives + 1 < ledger.classes.len();
         let fits = ledger.usage().exclusive_ways + asked.max(min) <= usable - min;
         let answer = ledger.acquire(LeaseId(1000), exclusive(asked));
         prop_assert_eq!(answer.is_ok(), class && fits);
@@ -184,7 +228,7 @@ fn sharers_are_squeezed_and_grow_back() {
     let moved = Moved { lease: LeaseId(0), class: ClosId(1), mask: mask(0xc0) };
     assert_eq!(taken.grant.moved, [moved]);
     let classes: Vec<u16> = taken.changes.iter().map(|change| change.class.0).collect();
-    assert_eq!(classes, [1, 0, 2], "who shrinks is written before who grows");
+    assert_eq!(classes, [1, 0, 3, 4, 2], "who shrinks, and classes without leases, come before who grows");
     let back = ledger.release(LeaseId(1)).unwrap();
     assert_eq!(back.moved, [Moved { mask: mask(0xff), ..moved }]);
 }
@@ -250,4 +294,79 @@ fn without_classes_all_share_class_0() {
         assert_eq!((grant.class, grant.mask.bits()), (ClosId(0), 0xff));
     }
     assert_eq!(ledger.usage().shared_ways, 8);
+}
+
+fn group(mask: u32, leases: &[u64]) -> Group {
+    Group { mask: WayMask::new(mask).unwrap(), leases: leases.iter().copied().map(LeaseId).collect() }
+}
+
+#[test]
+fn few_leases_change_their_class_when_they_are_arranged() {
+    let mut ledger = ledger(8, 1, 4);
+    for lease in 0..4 {
+        acquire(&mut ledger, lease, shared(2));
+    }
+    let classes: Vec<u16> = ledger.leases.values().map(|held| held.class.0).collect();
+    assert_eq!(classes, [1, 2, 3, 4]);
+    let arranged = ledger.arrange(&[group(0x0f, &[3, 1]), group(0xfc, &[0, 2])]).unwrap();
+    let moved: Vec<_> = arranged.moved.iter().map(|m| (m.lease.0, m.class.0, m.mask.bits())).collect();
+    assert_eq!(moved, [(0, 1, 0xfc), (1, 2, 0x0f), (2, 1, 0xfc), (3, 2, 0x0f)]);
+    assert_eq!(ledger.usage().classes, 2);
+    assert!(ledger.arrange(&[group(0xfc, &[0, 2]), group(0x0f, &[1, 3])]).unwrap().changes.is_empty());
+}
+
+#[test]
+fn what_was_arranged_makes_room_for_exclusive_leases_and_comes_back() {
+    let mut ledger = ledger(8, 1, 4);
+    acquire(&mut ledger, 0, shared(2));
+    acquire(&mut ledger, 1, shared(2));
+    ledger.arrange(&[group(0x3f, &[0]), group(0xf0, &[1])]).unwrap();
+    let exclusive = ledger.acquire(LeaseId(2), exclusive(3)).unwrap();
+    assert_eq!(exclusive.grant.mask.bits(), 0x07);
+    assert_eq!((mask_of(&ledger, 0), mask_of(&ledger, 1)), (0x38, 0xf0));
+    ledger.release(LeaseId(2)).unwrap();
+    assert_eq!((mask_of(&ledger, 0), mask_of(&ledger, 1)), (0x3f, 0xf0));
+    // Somebody new joins: no way is free.
+    assert_eq!(acquire(&mut ledger, 3, shared(2)), 0x3f);
+    assert_eq!((mask_of(&ledger, 0), mask_of(&ledger, 1)), (0x3f, 0xf0));
+}
+
+#[test]
+fn arrangements_that_cannot_be_are_refused() {
+    let mut ledger = ledger(8, 2, 3);
+    ledger.rules.usable = 0x7f;
+    acquire(&mut ledger, 0, exclusive(2));
+    acquire(&mut ledger, 1, shared(2));
+    acquire(&mut ledger, 2, shared(2));
+    let before = ledger.clone();
+    let mut misfit = |groups: &[Group]| match ledger.arrange(groups) {
+        Err(AllocateError::Arrangement { reason, .. }) => reason,
+        other => panic!("{other:?}"),
+    };
+    let mask = |bits| WayMask::new(bits).unwrap();
+    assert_eq!(misfit(&[group(0xc0, &[1, 2])]), Misfit::IllegalMask(mask(0xc0)), "shareable");
+    assert_eq!(misfit(&[group(0x28, &[1, 2])]), Misfit::IllegalMask(mask(0x28)), "gaps");
+    assert_eq!(misfit(&[group(0x20, &[1, 2])]), Misfit::IllegalMask(mask(0x20)), "too few");
+    assert_eq!(misfit(&[group(0x06, &[1, 2])]), Misfit::ExclusiveWays(mask(0x06)));
+    assert_eq!(misfit(&[group(0x60, &[1, 2]), group(0x0c, &[])]), Misfit::NobodyIn(mask(0x0c)));
+    assert_eq!(misfit(&[group(0x60, &[1, 2, 0])]), Misfit::NotShared(LeaseId(0)));
+    assert_eq!(misfit(&[group(0x60, &[1, 2, 7])]), Misfit::NotShared(LeaseId(7)));
+    assert_eq!(misfit(&[group(0x60, &[1, 2, 1])]), Misfit::NamedTwice(LeaseId(1)));
+    assert_eq!(misfit(&[group(0x60, &[1])]), Misfit::LeftOut(LeaseId(2)));
+    let three = [group(0x60, &[1]), group(0x60, &[2]), group(0x60, &[1])];
+    assert_eq!(misfit(&three), Misfit::TooManyGroups { groups: 3, left: 2 });
+    assert_eq!(ledger, before);
+}
+
+#[test]
+fn classes_without_leases_step_back_from_exclusive_ways() {
+    let mut ledger = ledger(8, 1, 4);
+    acquire(&mut ledger, 0, exclusive(3));
+    ledger.release(LeaseId(0)).unwrap();
+    acquire(&mut ledger, 1, shared(8));
+    let taken = ledger.acquire(LeaseId(2), exclusive(2)).unwrap();
+    let bits = taken.grant.mask.bits();
+    for change in ledger.masks().filter(|change| change.class != taken.grant.class) {
+        assert_eq!(change.mask.bits() & bits, 0, "{change:?}");
+    }
 }

@@ -9,6 +9,7 @@
 //! | `program.rs` | fsched-exec itself, embedded (its source is in `exec/`) |
 //! | `streams.rs` | standard input, output and errors |
 //! | `tree.rs` | the processes of one launch, found and ended |
+//! | `migration.rs` | the tasks of one launch, moved to another class |
 //! | `identity.rs` | the two marks by which a process is known to be ours |
 //! | `cgroup/` | limits on whole trees, where the system has control groups for us |
 //! | `scratch.rs` | the directory that a function works in |
@@ -18,6 +19,7 @@
 mod cgroup;
 mod guard;
 mod identity;
+mod migration;
 mod pool;
 mod program;
 mod run;
@@ -57,6 +59,10 @@ use crate::id::{AttemptId, WorkerKey};
 /// member of, the processes that it starts are born into.
 pub type ThreadSetup = Arc<dyn Fn(DomainId, ClosId) -> io::Result<()> + Send + Sync>;
 
+/// Makes one task (a thread, by the number it has in our namespace) a member of a domain's class. [`libc::ESRCH`] says that
+/// there is no such task any more.
+pub type TaskMove = Arc<dyn Fn(DomainId, ClosId, u32) -> io::Result<()> + Send + Sync>;
+
 /// What a [`ProcessLauncher`] has to know.
 #[derive(Clone)]
 pub struct ProcessConfig {
@@ -76,6 +82,8 @@ pub struct ProcessConfig {
     pub use_cgroups: bool,
     /// What makes a thread a member of its class.
     pub thread_setup: Option<ThreadSetup>,
+    /// What makes a running task a member of another class; none: nothing has to be done.
+    pub task_move: Option<TaskMove>,
 }
 
 impl ProcessConfig {
@@ -91,6 +99,7 @@ impl ProcessConfig {
             slots: u16::try_from(cpus).unwrap_or(u16::MAX).max(1),
             use_cgroups: true,
             thread_setup: None,
+            task_move: None,
         }
     }
 }
@@ -249,7 +258,7 @@ impl fmt::Debug for ProcessLauncher {
 impl Launcher for ProcessLauncher {
     fn launch(&self, launch: Launch, on_exit: OnExit) {
         let place = (launch.domain, launch.class);
-        let running = Arc::new(Running::new());
+        let running = Arc::new(Running::new(launch.domain));
         self.shared.running.lock().insert(launch.attempt, Arc::clone(&running));
         let job = Job { launch, on_exit, running };
         let domains = &self.shared.config.domains;
@@ -264,6 +273,13 @@ impl Launcher for ProcessLauncher {
         let running = self.shared.running.lock().get(&attempt).cloned();
         if let Some(running) = running {
             running.stop(how);
+        }
+    }
+
+    fn move_to(&self, attempt: AttemptId, class: ClosId) {
+        let running = self.shared.running.lock().get(&attempt).cloned();
+        if let (Some(running), Some(task_move)) = (running, &self.shared.config.task_move) {
+            running.move_to(class, task_move);
         }
     }
 }

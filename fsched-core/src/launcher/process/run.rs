@@ -16,8 +16,8 @@ use super::scratch::Scratch;
 use super::spawn::{self, NOT_STARTED, Start, StatusPipe};
 use super::streams::{BUFFER, Capture, Feed};
 use super::sys::{self, Reaped};
-use super::{Shared, tree};
-use crate::cache::Bytes;
+use super::{Shared, TaskMove, migration, tree};
+use crate::cache::{Bytes, ClosId, DomainId};
 use crate::invocation::Output;
 use crate::launcher::{Exit, ExitKind, Launch, OnExit, Stop};
 
@@ -44,40 +44,58 @@ impl Job {
 
 /// What can be signalled of a launch, and when.
 pub(super) struct Running {
+    domain: DomainId,
     state: Mutex<State>,
 }
 
 enum State {
-    /// Not started; how it is to be ended as soon as it is.
-    Waiting(Option<Stop>),
+    /// Not started; how it is to be ended, and where it is to be moved, as soon as it is.
+    Waiting {
+        stop: Option<Stop>,
+        class: Option<(ClosId, TaskMove)>,
+    },
     /// The first process, which is not reaped while this state is held.
     Started(First),
     Over,
 }
 
 impl Running {
-    pub(super) fn new() -> Self {
-        Self { state: Mutex::new(State::Waiting(None)) }
+    pub(super) fn new(domain: DomainId) -> Self {
+        Self { domain, state: Mutex::new(State::Waiting { stop: None, class: None }) }
     }
 
     /// Ends the tree, now or as soon as there is one.
     pub(super) fn stop(&self, how: Stop) {
         match &mut *self.state.lock() {
-            State::Waiting(stop) => *stop = if *stop == Some(Stop::Kill) { *stop } else { Some(how) },
+            State::Waiting { stop, .. } => *stop = if *stop == Some(Stop::Kill) { *stop } else { Some(how) },
             State::Started(first) => first.stop(how),
+            State::Over => {}
+        }
+    }
+
+    /// Moves the tree to another class, now or as soon as there is one.
+    pub(super) fn move_to(&self, to: ClosId, task_move: &TaskMove) {
+        match &mut *self.state.lock() {
+            State::Waiting { class, .. } => *class = Some((to, Arc::clone(task_move))),
+            State::Started(first) => first.move_to(self.domain, to, task_move),
             State::Over => {}
         }
     }
 
     /// Whether it was stopped before it was started.
     fn is_stopped(&self) -> bool {
-        matches!(&*self.state.lock(), State::Waiting(Some(_)))
+        matches!(&*self.state.lock(), State::Waiting { stop: Some(_), .. })
     }
 
     fn started(&self, first: First) {
         let mut state = self.state.lock();
-        if let State::Waiting(Some(how)) = *state {
-            first.stop(how);
+        if let State::Waiting { stop, class } = &mut *state {
+            if let Some((class, task_move)) = class.take() {
+                first.move_to(self.domain, class, &task_move);
+            }
+            if let Some(how) = *stop {
+                first.stop(how);
+            }
         }
         *state = State::Started(first);
     }
@@ -110,6 +128,17 @@ impl First {
         // Killing the first process ends the tree: its thread sees to the others.
         if how == Stop::Terminate {
             tree::terminate_outside(self.pid, &self.marks, self.members.as_deref().map(cgroup::members_of));
+        }
+    }
+
+    fn move_to(&self, domain: DomainId, class: ClosId, task_move: &TaskMove) {
+        let processes = || match self.members.as_deref().map(cgroup::members_of) {
+            Some(members) => members,
+            None => tree::members(self.pid, &self.marks),
+        };
+        let moved = migration::move_all(processes, |task| task_move(domain, class, task));
+        if let Err(error) = moved {
+            tracing::error!(pid = %self.pid.as_raw_pid(), %class, %error, "a tree is not all in its new class");
         }
     }
 }

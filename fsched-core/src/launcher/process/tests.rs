@@ -138,6 +138,47 @@ fn every_thread_is_set_up_once_for_its_domain_and_class() {
 }
 
 #[test]
+fn a_tree_is_moved_whole_also_one_that_is_not_started_yet() {
+    let dir = tempfile::tempdir().unwrap();
+    for use_cgroups in [true, false] {
+        let mut config = ProcessConfig { use_cgroups, ..config(dir.path()) };
+        let calls = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&calls);
+        config.task_move = Some(Arc::new(move |domain, class, task| {
+            seen.lock().push((domain.0, class.0, task));
+            Ok(())
+        }));
+        let sign = dir.path().join("pids");
+        let _ = fs::remove_file(&sign);
+        let script = format!(
+            "#!/bin/sh\nsleep 1000 & a=$!; setsid sleep 1000 & echo $$ $a $! >{0}.new; mv {0}.new {0}; wait",
+            sign.display()
+        );
+        let file = install(&config.files_dir, script.as_bytes(), 0o755);
+        let launcher = ProcessLauncher::new(config).unwrap();
+        let (sender, receiver) = mpsc::channel();
+        let launch = launch(1, file);
+        let attempt = launch.attempt;
+        launcher.launch(launch, Box::new(move |exit| sender.send(exit).unwrap()));
+        launcher.move_to(attempt, ClosId(4));
+        wait_until("the function has started its processes", || sign.exists());
+        launcher.move_to(attempt, ClosId(5));
+        let text = fs::read_to_string(&sign).unwrap();
+        let pids: Vec<u32> = text.split_whitespace().map(|pid| pid.parse().unwrap()).collect();
+        let moved = |class: u16| -> Vec<u32> {
+            calls.lock().iter().filter(|call| (call.0, call.1) == (0, class)).map(|call| call.2).collect()
+        };
+        assert!(moved(4).contains(&pids[0]), "moved when it was started");
+        assert!(pids.iter().all(|pid| moved(5).contains(pid)), "{pids:?} {:?}", moved(5));
+        assert!(!moved(5).contains(&std::process::id()), "the launcher itself stays where it is");
+        launcher.stop(attempt, Stop::Kill);
+        receiver.recv_timeout(Duration::from_secs(60)).unwrap();
+        launcher.move_to(attempt, ClosId(6));
+        assert!(moved(6).is_empty(), "it is over");
+    }
+}
+
+#[test]
 fn a_state_directory_has_one_user() {
     let dir = tempfile::tempdir().unwrap();
     let config = config(dir.path());

@@ -97,6 +97,11 @@ pub(super) fn terminate_outside(group: Pid, marks: &Marks, members: Option<Vec<P
     }
 }
 
+/// The processes of a living tree.
+pub(super) fn members(first: Pid, marks: &Marks) -> Vec<Pid> {
+    all_processes().into_iter().filter(|pid| *pid == first || marks.are_on(*pid)).collect()
+}
+
 /// Ends what a former life of this worker left alive. Those are no children of ours.
 pub(super) fn end_former_lives(life: Life) {
     loop {

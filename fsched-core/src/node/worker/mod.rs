@@ -235,6 +235,7 @@ impl WorkerNode {
                 self.launcher.launch(*launch, Box::new(move |exit| node.exited(attempt, exit)));
             }
             Effect::Stop { attempt, how } => self.launcher.stop(attempt, how),
+            Effect::Move { attempt, class } => self.launcher.move_to(attempt, class),
             Effect::Report(_) | Effect::RemoveFile(_) => unreachable!("these are performed elsewhere"),
         }
     }

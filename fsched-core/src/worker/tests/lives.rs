@@ -178,6 +178,10 @@ impl World {
                     prop_assert!(taken.report.is_none(), "{attempt} is over");
                     taken.stops.push((how, at(self.now)));
                 }
+                Effect::Move { attempt, .. } => {
+                    let taken = self.taken.get(&attempt);
+                    prop_assert!(taken.is_some_and(|t| t.report.is_none()), "{attempt} does not run");
+                }
                 Effect::Report(report) => {
                     let taken = self.taken.get_mut(&report.attempt).unwrap();
                     prop_assert!(taken.report.is_none(), "{} is reported twice", report.attempt);

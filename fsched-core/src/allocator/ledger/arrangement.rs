@@ -1,0 +1,93 @@
+//! Masks that somebody else chose for those who share: whether they can be, and which class gets which.
+
+use std::collections::BTreeSet;
+
+use super::{Class, ClosId, Lease, Ledger, class_at};
+use crate::allocator::{Group, Misfit};
+
+/// Whether the groups name every shared lease once, with masks that can be.
+pub(super) fn check(ledger: &Ledger, groups: &[Group]) -> Result<(), Misfit> {
+    let room = ledger.room();
+    let exclusive = ledger.classes.iter().filter(|class| matches!(class, Class::Exclusive(_))).count();
+    let left = ledger.classes.len() - exclusive;
+    if groups.len() > left {
+        return Err(Misfit::TooManyGroups { groups: groups.len(), left });
+    }
+    let mut named = BTreeSet::new();
+    for group in groups {
+        let mask = group.mask.bits();
+        if mask & !ledger.rules.usable != 0 || ledger.rules.largest_mask(mask) != Some(mask) {
+            return Err(Misfit::IllegalMask(group.mask));
+        }
+        if mask & !room != 0 {
+            return Err(Misfit::ExclusiveWays(group.mask));
+        }
+        if group.leases.is_empty() {
+            return Err(Misfit::NobodyIn(group.mask));
+        }
+        for &lease in &group.leases {
+            if !ledger.leases.get(&lease).is_some_and(|held| is_shared(ledger, held.class)) {
+                return Err(Misfit::NotShared(lease));
+            }
+            if !named.insert(lease) {
+                return Err(Misfit::NamedTwice(lease));
+            }
+        }
+    }
+    let left_out =
+        ledger.leases.iter().find(|(id, held)| is_shared(ledger, held.class) && !named.contains(id));
+    left_out.map_or(Ok(()), |(lease, _)| Err(Misfit::LeftOut(*lease)))
+}
+
+/// The class of each group, so that few leases change theirs: again and again the pair of group and class that has the most
+/// leases in common, and the lowest class that nobody exclusive has where there are none left in common.
+pub(super) fn seat(ledger: &Ledger, groups: &[Group]) -> Vec<ClosId> {
+    let classes = ledger.classes.len();
+    let mut common = vec![0u32; groups.len() * classes];
+    for (index, group) in groups.iter().enumerate() {
+        for held in group.leases.iter().filter_map(|lease| ledger.leases.get(lease)) {
+            common[index * classes + usize::from(held.class.0) - 1] += 1;
+        }
+    }
+    let mut free: BTreeSet<usize> =
+        (0..classes).filter(|&class| !matches!(ledger.classes[class], Class::Exclusive(_))).collect();
+    let mut seats = vec![None; groups.len()];
+    for _ in groups {
+        let open = (0..groups.len()).filter(|&group| seats[group].is_none());
+        let pairs = open.flat_map(|group| free.iter().map(move |&class| (group, class)));
+        let best = pairs.max_by_key(|&(group, class)| {
+            // Of equals the first: the lowest group in the lowest class.
+            (common[group * classes + class], std::cmp::Reverse((group, class)))
+        });
+        let (group, class) = best.expect("there are no more groups than classes for them");
+        seats[group] = Some(class);
+        free.remove(&class);
+    }
+    seats.into_iter().flatten().map(class_at).collect()
+}
+
+/// Puts everybody into the class of their group, with the mask that was chosen.
+pub(super) fn sit_down(ledger: &mut Ledger, groups: &[Group], seats: &[ClosId]) {
+    for class in &mut ledger.classes {
+        if let Class::Shared { mask, .. } = *class {
+            *class = Class::Free { left: mask };
+        }
+    }
+    for (group, &seat) in groups.iter().zip(seats) {
+        let mut asked = 0;
+        for lease in &group.leases {
+            if let Some(Lease { class, asked: ways }) = ledger.leases.get_mut(lease) {
+                *class = seat;
+                asked += u32::from(ways.get());
+            }
+        }
+        let mask = group.mask.bits();
+        let runners = u32::try_from(group.leases.len()).unwrap_or(u32::MAX);
+        ledger.classes[usize::from(seat.0) - 1] = Class::Shared { mask, runners, asked, arranged: mask };
+    }
+}
+
+fn is_shared(ledger: &Ledger, class: ClosId) -> bool {
+    let index = usize::from(class.0).checked_sub(1);
+    index.is_some_and(|index| matches!(ledger.classes[index], Class::Shared { .. }))
+}
