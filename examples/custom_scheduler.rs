@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use fsched_core::cache::{Bytes, CacheDomain, Ways};
-use fsched_core::cluster::{ClusterView, DomainView, Liveness, WorkerView};
+use fsched_core::cluster::{ClusterView, DomainView, Liveness, Pace, WorkerView};
 use fsched_core::curve::{Curve, Provenance};
 use fsched_core::function::Needs;
 use fsched_core::id::{ContentHash, WorkerId};
@@ -21,7 +21,7 @@ impl Scheduler for Crowd {
     ) -> Result<Placement, PlaceError> {
         // The first of equals wins, and rooms come by rising id.
         let best = request.rooms(ways, view).min_by_key(|room| Reverse(room.worker.placed()));
-        best.map(|room| room.placement(room.ways)).ok_or_else(|| request.refusal(ways, view))
+        best.map(|room| room.placement(room.ways)).ok_or_else(|| request.refusal(view))
     }
 }
 
@@ -35,6 +35,7 @@ fn main() {
             liveness: Liveness::Alive,
             draining: false,
             enforced: false,
+            pace: Pace::default(),
             memory: Bytes::mib(4096),
             reserved_memory: Bytes(0),
             domains: BTreeMap::from([(domain.domain.id, domain)]),

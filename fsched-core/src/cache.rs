@@ -257,6 +257,14 @@ impl CacheGeometry {
         self.usable().map_or(Ways::ONE, WayMask::ways)
     }
 
+    /// Ways that may be promised exclusively at most: the last few stay for those who share, as does one class.
+    pub fn exclusive_limit(&self) -> u8 {
+        if self.classes < 2 {
+            return 0;
+        }
+        self.usable_ways().get().saturating_sub(self.min_ways.get())
+    }
+
     fn all_bits(&self) -> u32 {
         u32::MAX >> (32 - u32::from(self.ways.get()))
     }

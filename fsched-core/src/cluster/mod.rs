@@ -1,7 +1,21 @@
 //! The workers of a cluster and what they hold: what schedulers read, kept up to date by the master.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `view.rs` | [`ClusterView`]: workers and domains, with everything promised there |
+//! | `residents.rs` | [`Residents`]: who runs in a domain, as far as splitting its cache goes |
+//! | `row.rs` | [`Row`]: what they lose when ways are taken from them |
+//! | `index/` | finds domains without looking at all of them |
+//! | `heartbeat.rs` | [`Heartbeat`]: what a worker says of itself |
 
 mod heartbeat;
+mod index;
+mod residents;
+mod row;
 mod view;
 
 pub use heartbeat::{DomainStatus, Heartbeat, PROTOCOL_VERSION};
+pub(crate) use index::{ByPrice, Facts, Index, Kind, Place, Slot, SlotId};
+pub use residents::{INSENSITIVE, Pace, Resident, Residents, is_sensitive, times};
+pub use row::Row;
 pub use view::{ClusterView, DomainView, Liveness, WorkerView};

@@ -1,12 +1,15 @@
 //! The master's picture of its workers: what they have, and what is promised.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::index::{Index, SlotId, Totals};
+use super::residents::{Pace, Resident, Residents};
 use crate::cache::{Bytes, CacheDomain, CacheGeometry, DomainId, Ways};
 use crate::function::{Isolation, Needs};
-use crate::id::WorkerId;
+use crate::id::{AttemptId, ContentHash, WorkerId};
+use crate::time::Timestamp;
 
 /// Whether a worker can be counted on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -21,7 +24,7 @@ pub enum Liveness {
 }
 
 /// One cache domain of a worker, with everything promised in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct DomainView {
     /// The domain.
     pub domain: CacheDomain,
@@ -31,22 +34,27 @@ pub struct DomainView {
     pub reserved_cores: u16,
     /// Ways promised exclusively.
     pub reserved_exclusive: u8,
+    /// To how many: each takes a class.
+    pub exclusive_leases: u16,
     /// Ways that shared invocations asked for, all told; may be more than there are.
     pub asked_shared: u32,
     /// How many invocations are placed here.
     pub placed: u32,
     /// Whether a benchmark has the domain for itself.
     pub held_alone: bool,
+    pub(crate) residents: Residents,
 }
 
 impl DomainView {
     /// A domain with nothing promised.
     pub fn new(domain: CacheDomain, cores: u16) -> Self {
         Self {
+            residents: Residents::none(&domain.geometry),
             domain,
             cores,
             reserved_cores: 0,
             reserved_exclusive: 0,
+            exclusive_leases: 0,
             asked_shared: 0,
             placed: 0,
             held_alone: false,
@@ -64,13 +72,43 @@ impl DomainView {
         u32::from(self.geometry().usable_ways().get()).saturating_sub(taken) as u8
     }
 
-    /// Ways that may be promised exclusively at most: the last few stay for those who share, as does one class.
+    /// Ways that may be promised exclusively at most: see [`CacheGeometry::exclusive_limit`].
     pub fn exclusive_limit(&self) -> u8 {
-        let geometry = self.geometry();
-        if geometry.classes < 2 {
+        self.geometry().exclusive_limit()
+    }
+
+    /// Ways that may still be promised exclusively; 0 where the classes are used up.
+    pub fn free_exclusive(&self) -> u8 {
+        // One class stays for those who share.
+        if self.exclusive_leases + 1 >= self.geometry().classes {
             return 0;
         }
-        geometry.usable_ways().get().saturating_sub(geometry.min_ways.get())
+        self.exclusive_limit().saturating_sub(self.reserved_exclusive)
+    }
+
+    /// Who is placed here, and how the cache is split among them.
+    pub fn residents(&self) -> &Residents {
+        &self.residents
+    }
+
+    /// Somebody was placed here.
+    pub fn add_resident(&mut self, now: Timestamp, attempt: AttemptId, resident: Resident) {
+        self.residents.add(now, attempt, resident);
+    }
+
+    /// Somebody is gone.
+    pub fn remove_resident(&mut self, now: Timestamp, attempt: AttemptId) {
+        self.residents.remove(now, attempt);
+    }
+
+    /// Time has passed: what is left of those who are placed here is looked at anew, where that matters.
+    pub fn look(&mut self, now: Timestamp) {
+        self.residents.look(now);
+    }
+
+    /// What one way of this cache is worth now: what those who run here would lose without it, seconds.
+    pub fn price(&self) -> f64 {
+        self.residents.row().price()
     }
 
     /// The domain's cache.
@@ -85,9 +123,7 @@ impl DomainView {
             Isolation::Exclusive => ways.get().max(self.geometry().min_ways.get()),
         };
         let alone_ok = !self.held_alone && (!alone || self.placed == 0);
-        alone_ok
-            && needs.cores <= self.free_cores()
-            && exclusive <= self.exclusive_limit().saturating_sub(self.reserved_exclusive)
+        alone_ok && needs.cores <= self.free_cores() && exclusive <= self.free_exclusive()
     }
 
     /// Whether it would fit if nothing else were placed here.
@@ -97,7 +133,7 @@ impl DomainView {
 }
 
 /// One worker, with everything promised on it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct WorkerView {
     /// Its id.
     pub id: WorkerId,
@@ -107,6 +143,8 @@ pub struct WorkerView {
     pub draining: bool,
     /// Whether its masks are enforced.
     pub enforced: bool,
+    /// How fast it is.
+    pub pace: Pace,
     /// Memory for functions.
     pub memory: Bytes,
     /// Memory promised.
@@ -121,6 +159,11 @@ impl WorkerView {
         self.liveness == Liveness::Alive && !self.draining
     }
 
+    /// Whether it may take new work again: it is neither given up nor draining.
+    pub fn is_present(&self) -> bool {
+        self.liveness != Liveness::Dead && !self.draining
+    }
+
     /// Memory not promised.
     pub fn free_memory(&self) -> Bytes {
         Bytes(self.memory.0.saturating_sub(self.reserved_memory.0))
@@ -132,21 +175,33 @@ impl WorkerView {
     }
 }
 
-/// All workers, for schedulers to read. Only the master writes it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone)]
+struct Known {
+    view: WorkerView,
+    /// Where its domains stand in the index, in the order of their ids.
+    slots: Vec<SlotId>,
+}
+
+/// All workers, for schedulers to read, with an index over their domains. Only the master writes it.
+#[derive(Debug, Clone, Default)]
 pub struct ClusterView {
-    workers: BTreeMap<WorkerId, WorkerView>,
+    workers: BTreeMap<WorkerId, Known>,
+    index: Index,
+    /// Workers that may take new work, now or again.
+    present: usize,
+    /// Who has which function's file.
+    holders: BTreeMap<ContentHash, BTreeSet<WorkerId>>,
 }
 
 impl ClusterView {
     /// All workers, by id.
     pub fn workers(&self) -> impl Iterator<Item = &WorkerView> {
-        self.workers.values()
+        self.workers.values().map(|known| &known.view)
     }
 
     /// One worker.
     pub fn worker(&self, id: WorkerId) -> Option<&WorkerView> {
-        self.workers.get(&id)
+        self.workers.get(&id).map(|known| &known.view)
     }
 
     /// Whether there is no worker at all.
@@ -154,18 +209,123 @@ impl ClusterView {
         self.workers.is_empty()
     }
 
+    /// How many workers there are that are neither given up nor draining.
+    pub fn present(&self) -> usize {
+        self.present
+    }
+
+    /// What one way is worth now, in the mean over all ways of workers that take work: what those who run would lose without
+    /// it, seconds.
+    pub fn price(&self) -> f64 {
+        self.index.totals().price()
+    }
+
     /// Adds a worker or replaces what was known of it.
     pub fn insert(&mut self, worker: WorkerView) {
-        self.workers.insert(worker.id, worker);
+        let id = worker.id;
+        self.drop_worker(id);
+        self.present += usize::from(worker.is_present());
+        let mut known = Known { view: worker, slots: Vec::new() };
+        known.settle();
+        known.slots =
+            known.view.domains.values().map(|domain| self.index.insert(&known.view, domain)).collect();
+        self.workers.insert(id, known);
     }
 
-    /// Forgets a worker.
+    /// Forgets a worker, and which files it has.
     pub fn remove(&mut self, id: WorkerId) -> Option<WorkerView> {
-        self.workers.remove(&id)
+        self.holders.retain(|_, holders| {
+            holders.remove(&id);
+            !holders.is_empty()
+        });
+        self.drop_worker(id)
     }
 
-    /// One worker, to be changed.
-    pub fn worker_mut(&mut self, id: WorkerId) -> Option<&mut WorkerView> {
-        self.workers.get_mut(&id)
+    fn drop_worker(&mut self, id: WorkerId) -> Option<WorkerView> {
+        let known = self.workers.remove(&id)?;
+        self.present -= usize::from(known.view.is_present());
+        known.slots.into_iter().for_each(|slot| self.index.remove(slot));
+        Some(known.view)
+    }
+
+    /// Changes one worker, and what is known of it in the index; `None` where there is no such worker.
+    pub fn update<R>(&mut self, id: WorkerId, change: impl FnOnce(&mut WorkerView) -> R) -> Option<R> {
+        let known = self.workers.get_mut(&id)?;
+        let was_present = known.view.is_present();
+        let result = change(&mut known.view);
+        known.settle();
+        self.present = self.present + usize::from(known.view.is_present()) - usize::from(was_present);
+        let Known { view, slots } = known;
+        if slots.len() != view.domains.len() {
+            slots.drain(..).for_each(|slot| self.index.remove(slot));
+            slots.extend(view.domains.values().map(|domain| self.index.insert(view, domain)));
+        } else {
+            for (domain, &slot) in view.domains.values().zip(slots.iter()) {
+                self.index.update(slot, view, domain);
+            }
+        }
+        Some(result)
+    }
+
+    /// A worker has a function's file.
+    pub fn holds_file(&mut self, id: WorkerId, file: ContentHash) {
+        if self.workers.contains_key(&id) {
+            self.holders.entry(file).or_default().insert(id);
+        }
+    }
+
+    /// A worker does not have a function's file.
+    pub fn lacks_file(&mut self, id: WorkerId, file: ContentHash) {
+        if let Some(holders) = self.holders.get_mut(&file) {
+            holders.remove(&id);
+            if holders.is_empty() {
+                self.holders.remove(&file);
+            }
+        }
+    }
+
+    /// A function's file is of no use any more.
+    pub fn forget_file(&mut self, file: ContentHash) {
+        self.holders.remove(&file);
+    }
+
+    /// Who has a function's file, as far as is known.
+    pub fn holders(&self, file: ContentHash) -> Option<&BTreeSet<WorkerId>> {
+        self.holders.get(&file)
+    }
+
+    /// One that is placed in a domain.
+    pub fn resident(&self, id: WorkerId, domain: DomainId, attempt: AttemptId) -> Option<Resident> {
+        self.worker(id)?.domains.get(&domain)?.residents.get(attempt).cloned()
+    }
+
+    pub(crate) fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// Where a worker's domains stand in the index.
+    pub(crate) fn slots(&self, id: WorkerId) -> &[SlotId] {
+        self.workers.get(&id).map_or(&[], |known| &known.slots)
+    }
+
+    pub(crate) fn totals(&self) -> &Totals {
+        self.index.totals()
+    }
+
+    /// How many entries it holds in all.
+    #[cfg(test)]
+    pub(crate) fn entries(&self) -> usize {
+        self.workers.len() + self.index.entries() + self.holders.values().map(BTreeSet::len).sum::<usize>()
+    }
+}
+
+impl Known {
+    /// Makes anew those rows that are not up to date.
+    fn settle(&mut self) {
+        let pace = self.view.pace;
+        for domain in self.view.domains.values_mut() {
+            let DomainView { residents, domain, reserved_exclusive, .. } = domain;
+            residents.settle(&domain.geometry, pace, *reserved_exclusive);
+        }
     }
 }

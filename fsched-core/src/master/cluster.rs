@@ -49,14 +49,16 @@ impl Master {
             self.members.silent(worker);
             return effects;
         };
-        let (Some(stray), Some(to)) =
+        let (Some((stray, news)), Some(to)) =
             (self.members.answered(now, worker, heartbeat), self.members.peer(worker))
         else {
             return effects;
         };
         effects.extend(stray.into_iter().map(|attempt| Effect::Cancel { to: to.clone(), attempt }));
         self.tell_discards(worker, &mut effects);
-        self.dispatch(now, &mut effects);
+        if news {
+            self.dispatch(now, &mut effects);
+        }
         effects
     }
 

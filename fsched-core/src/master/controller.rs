@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::benchmarks::Probe;
-use super::queue::Tried;
+use super::members::Promise;
+use super::queue::{Tried, Waiting};
 use super::{Effect, Effects, Master};
+use crate::cluster::Resident;
 use crate::function::{Function, Isolation, Needs};
 use crate::id::{AttemptId, ContentHash, FunctionId, InvocationId, WorkerId};
 use crate::invocation::{
@@ -181,6 +183,7 @@ impl Master {
             submission.command.clone_from(&function.spec.command);
         }
         let live = Live::new(id, function, submission, prediction, probe, now);
+        let needs = live.needs;
         let record = Record::Accepted(InvocationRecord {
             id,
             function: live.invocation.submission.function,
@@ -210,7 +213,7 @@ impl Master {
                 self.queue.passed();
                 self.assign(now, id, placement, &mut effects);
             }
-            None => self.queue.push(id),
+            None => self.queue.push(Waiting::new(id, needs, !of_probe)),
         }
         Ok((id, effects))
     }
@@ -256,11 +259,20 @@ impl Master {
         let attempt = AttemptId { invocation: id, attempt: live.attempts };
         live.attempts += 1;
         live.hopeless_since = None;
-        self.members.reserve(attempt, placement, live.needs, live.probe.is_some());
-        let geometry =
-            self.members.view().worker(worker).and_then(|view| view.domains.get(&placement.domain));
-        let seconds =
-            geometry.map_or(0.0, |domain| live.prediction.curve.seconds(domain.geometry(), placement.ways));
+        let (needs, alone) = (live.needs, live.probe.is_some());
+        let curve = &live.prediction.curve;
+        let seconds = self.members.view().worker(worker).map_or(0.0, |view| {
+            let domain = view.domains.get(&placement.domain);
+            domain.map_or(0.0, |domain| curve.seconds(domain.geometry(), placement.ways)) * view.pace.factor()
+        });
+        let resident = Resident {
+            curve: Arc::clone(curve),
+            weight: 1.0,
+            isolation: needs.isolation,
+            since: now,
+            expected: Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX),
+        };
+        self.members.reserve(now, Promise { attempt, placement, needs, alone, resident });
         live.invocation.estimate = Some(Estimate {
             domain: placement.domain,
             ways: placement.ways,
@@ -318,12 +330,15 @@ impl Master {
         answer: Result<Report, TransportError>,
     ) -> Effects {
         let mut effects = Effects::new();
-        self.members.release(worker, attempt);
+        self.members.release(now, worker, attempt);
         let id = attempt.invocation;
         let expected = self.live.get(&id).and_then(Live::current) == Some((worker, attempt));
         match answer {
             Ok(report) => {
                 let report = Arc::new(report);
+                if let Some(live) = self.live.get(&id).filter(|_| report.cache.is_some()) {
+                    self.members.has(worker, live.file);
+                }
                 self.learn(id, worker, &report, &mut effects);
                 let wanted = self.live.get(&id).is_some_and(|live| live.cancelled);
                 if expected && report.ending == Ending::Cancelled && !wanted {
@@ -368,6 +383,12 @@ impl Master {
             benchmark: probe.is_some(),
             origin: Origin::Run,
         };
+        if let Some(live) = known.filter(|live| live.prediction.knowledge == Knowledge::Benchmarked) {
+            let curve = &live.prediction.curve;
+            let parts =
+                sample.segments.iter().map(|part| part.duration.as_secs_f64() / curve.at(part.cache).seconds);
+            self.members.timed(worker, parts.sum());
+        }
         self.predictor.observe(&sample);
         self.functions.sampled(function, input_size);
         effects.push(Effect::Persist { record: Record::Sampled(sample), durable: false });
@@ -390,7 +411,7 @@ impl Master {
                 return Ok(effects);
             }
             InvocationState::Fetching { attempt, worker } => {
-                self.members.release(worker, attempt);
+                self.members.release(now, worker, attempt);
             }
             InvocationState::Queued | InvocationState::Ended { .. } => {
                 self.queue.remove(id);
@@ -411,7 +432,7 @@ impl Master {
     ) {
         let Some(live) = self.live.get(&id) else { return };
         if let Some((worker, attempt)) = live.current() {
-            self.members.release(worker, attempt);
+            self.members.release(now, worker, attempt);
         }
         self.queue.remove(id);
         self.end(now, id, EndKind::Unplaceable, Outcome::Unplaceable(reason.to_owned()), effects);
@@ -449,14 +470,11 @@ impl Master {
         // Needs for which there is no room: whoever needs as much or more need not be tried.
         let mut stuck: Vec<Needs> = Vec::new();
         let mut hopeless = Vec::new();
-        queue.try_each(|id| {
-            let Some(live) = self.live.remove(&id) else { return Tried::Left };
-            let shape = live.needs;
-            let plain = live.probe.is_none() && live.avoid.is_empty();
+        queue.try_each(|Waiting { invocation: id, needs: shape, plain }| {
             if plain && stuck.iter().any(|less| less.cores <= shape.cores && less.memory <= shape.memory) {
-                self.live.insert(id, live);
                 return Tried::Waits;
             }
+            let Some(live) = self.live.remove(&id) else { return Tried::Left };
             let placed = self.place(&live, now);
             self.live.insert(id, live);
             match placed {

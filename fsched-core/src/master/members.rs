@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::cache::{Bytes, DomainId, Ways};
-use crate::cluster::{ClusterView, DomainView, Heartbeat, Liveness, WorkerView};
+use crate::cluster::{
+    ClusterView, DomainStatus, DomainView, Heartbeat, Liveness, Pace, Resident, WorkerView,
+};
 use crate::function::{Isolation, Needs};
 use crate::id::{AttemptId, ContentHash, WorkerId, WorkerKey};
 use crate::scheduler::Placement;
@@ -44,6 +46,18 @@ struct Reservation {
     alone: bool,
 }
 
+/// What a promise is for.
+#[derive(Debug, Clone)]
+pub(super) struct Promise {
+    pub(super) attempt: AttemptId,
+    pub(super) placement: Placement,
+    pub(super) needs: Needs,
+    /// Whether nobody else may run in the domain meanwhile.
+    pub(super) alone: bool,
+    /// What its curve takes of the domain's cache.
+    pub(super) resident: Resident,
+}
+
 #[derive(Debug)]
 struct Member {
     record: WorkerRecord,
@@ -54,6 +68,10 @@ struct Member {
     /// It could not be reached for an order: not trusted until it answers again.
     doubted: bool,
     promised: BTreeMap<AttemptId, Reservation>,
+    /// When [`Members::watch`] looks at it next.
+    look: Timestamp,
+    /// How much longer than expected runs take here: the mean of their logarithms, newer ones counting more.
+    slowness: f64,
     /// Files it said it does not have.
     missing: BTreeSet<ContentHash>,
     /// Files on their way to it, with how often that failed.
@@ -85,6 +103,8 @@ pub(super) struct Members {
     view: ClusterView,
     patience: Patience,
     next: u64,
+    /// When to look at whom.
+    looks: BTreeSet<(Timestamp, WorkerId)>,
     /// Workers that an operator removed: they are not taken back until one adds them.
     removed: BTreeSet<WorkerKey>,
 }
@@ -101,11 +121,13 @@ impl Members {
             view: ClusterView::default(),
             patience,
             next: next.max(1),
+            looks: BTreeSet::new(),
             removed: BTreeSet::new(),
         };
         for record in records {
             all.next = all.next.max(record.id.0 + 1);
             all.by_key.insert(record.key, record.id);
+            all.looks.insert((Timestamp::default(), record.id));
             all.members.insert(record.id, Member::new(record));
         }
         all
@@ -144,6 +166,7 @@ impl Members {
             self.next += 1;
             self.by_key.insert(heartbeat.key, id);
             let record = WorkerRecord { id, key: heartbeat.key, address: address.clone(), draining: false };
+            self.looks.insert((Timestamp::default(), id));
             self.members.insert(id, Member::new(record));
             id
         });
@@ -156,30 +179,33 @@ impl Members {
     }
 
     /// A worker answered. Attempts that it runs and nobody here knows are in the answer; `None` where whoever
-    /// answered is somebody else.
+    /// answered is somebody else. The second says whether there may be room now where there was none.
     pub(super) fn answered(
         &mut self,
         now: Timestamp,
         id: WorkerId,
         heartbeat: Heartbeat,
-    ) -> Option<Vec<AttemptId>> {
+    ) -> Option<(Vec<AttemptId>, bool)> {
+        self.silent(id);
         let member = self.members.get_mut(&id)?;
-        if let Some((_, pending)) = &mut member.asked {
-            *pending = false;
-        }
         if member.record.key != heartbeat.key {
             return None;
         }
         let stray = heartbeat.running.iter().filter(|attempt| !member.promised.contains_key(attempt));
         let stray = stray.copied().collect();
-        self.heard(now, id, heartbeat);
-        Some(stray)
+        let news = self.heard(now, id, heartbeat);
+        Some((stray, news))
     }
 
     /// A worker was asked and did not answer.
     pub(super) fn silent(&mut self, id: WorkerId) {
-        if let Some(Member { asked: Some((_, pending)), .. }) = self.members.get_mut(&id) {
-            *pending = false;
+        let Some(Member { asked: Some((at, pending)), look, .. }) = self.members.get_mut(&id) else { return };
+        *pending = false;
+        let due = *at + self.patience.heartbeat;
+        if due < *look {
+            self.looks.remove(&(*look, id));
+            self.looks.insert((due, id));
+            *look = due;
         }
     }
 
@@ -190,42 +216,67 @@ impl Members {
             .map_or_else(Vec::new, |member| std::mem::take(&mut member.discards).into_iter().collect())
     }
 
-    fn heard(&mut self, now: Timestamp, id: WorkerId, heartbeat: Heartbeat) {
-        let Some(member) = self.members.get_mut(&id) else { return };
-        let mut domains = BTreeMap::new();
-        for status in &heartbeat.domains {
-            let fresh = DomainView::new(status.domain.clone(), status.cores);
-            domains.insert(status.domain.id, fresh);
+    /// Takes in what a worker says of itself; whether there may be room now where there was none.
+    fn heard(&mut self, now: Timestamp, id: WorkerId, heartbeat: Heartbeat) -> bool {
+        let Some(member) = self.members.get_mut(&id) else { return false };
+        let draining = member.record.draining || heartbeat.stopping;
+        member.last_seen = Some(now);
+        member.doubted = false;
+        let known = self.view.update(id, |view| {
+            let same = view.memory == heartbeat.memory
+                && view.enforced == heartbeat.enforced
+                && view.domains.len() == heartbeat.domains.len()
+                && heartbeat.domains.iter().all(|status| {
+                    let known = view.domains.get(&status.domain.id);
+                    known.is_some_and(|known| known.cores == status.cores && known.domain == status.domain)
+                });
+            if same {
+                let could = view.accepts();
+                view.liveness = Liveness::Alive;
+                view.draining = draining;
+                view.domains.values_mut().for_each(|domain| domain.look(now));
+                return Some(!could && view.accepts());
+            }
+            None
+        });
+        if let Some(Some(news)) = known {
+            member.heartbeat = Some(heartbeat);
+            return news;
         }
+        let fresh = |status: &DomainStatus| DomainView::new(status.domain.clone(), status.cores);
         let mut view = WorkerView {
             id,
             liveness: Liveness::Alive,
-            draining: member.record.draining || heartbeat.stopping,
+            draining,
             enforced: heartbeat.enforced,
+            pace: Pace::of(member.slowness.exp()),
             memory: heartbeat.memory,
             reserved_memory: Bytes::default(),
-            domains,
+            domains: heartbeat.domains.iter().map(|status| (status.domain.id, fresh(status))).collect(),
         };
-        member.promised.values().for_each(|promise| promise.add_to(&mut view));
-        member.last_seen = Some(now);
-        member.doubted = false;
+        for (&attempt, reservation) in &member.promised {
+            reservation.add_to(&mut view);
+            let resident = self.view.resident(id, reservation.domain, attempt);
+            if let (Some(domain), Some(resident)) = (view.domains.get_mut(&reservation.domain), resident) {
+                domain.add_resident(now, attempt, resident);
+            }
+        }
         member.heartbeat = Some(heartbeat);
         self.view.insert(view);
+        true
     }
 
     /// A worker could not be reached: it gets nothing new until it answers again.
     pub(super) fn doubt(&mut self, id: WorkerId) {
-        if let (Some(member), Some(view)) = (self.members.get_mut(&id), self.view.worker_mut(id)) {
+        if let Some(member) = self.members.get_mut(&id) {
             member.doubted = true;
-            view.liveness = view.liveness.max(Liveness::Suspect);
+            self.view.update(id, |view| view.liveness = view.liveness.max(Liveness::Suspect));
         }
     }
 
     /// A worker said that it is about to stop.
     pub(super) fn stopping(&mut self, id: WorkerId) {
-        if let Some(view) = self.view.worker_mut(id) {
-            view.draining = true;
-        }
+        self.view.update(id, |view| view.draining = true);
     }
 
     /// An operator wants no new work on a worker, or wants it again; `None` where there is no such worker.
@@ -233,37 +284,75 @@ impl Members {
         let member = self.members.get_mut(&id)?;
         member.record.draining = draining;
         let stopping = member.heartbeat.as_ref().is_some_and(|heartbeat| heartbeat.stopping);
-        if let Some(view) = self.view.worker_mut(id) {
-            view.draining = draining || stopping;
-        }
+        self.view.update(id, |view| view.draining = draining || stopping);
         Some(member.record.clone())
     }
 
-    /// Looks at the clock: who has to be asked, who has to be given up.
+    /// Looks at the clock: who has to be asked, who has to be given up. Only at those whose time has come.
     pub(super) fn watch(&mut self, now: Timestamp) -> Watched {
         let mut watched = Watched::default();
-        let Patience { heartbeat, suspect_after, dead_after } = self.patience;
-        for (&id, member) in &mut self.members {
-            let due = member.asked.is_none_or(|(at, pending)| {
-                now.since(at) >= if pending { dead_after.max(heartbeat) } else { heartbeat }
-            });
-            if due {
-                member.asked = Some((now, true));
-                watched.ask.push(member.peer());
-            }
-            let Some(view) = self.view.worker_mut(id) else { continue };
-            let silence = member.last_seen.map_or(Duration::MAX, |at| now.since(at));
-            let liveness = match silence {
-                silence if silence >= dead_after => Liveness::Dead,
-                silence if silence >= suspect_after || member.doubted => Liveness::Suspect,
-                _ => Liveness::Alive,
-            };
-            if liveness == Liveness::Dead && view.liveness != Liveness::Dead {
+        while let Some(&(at, id)) = self.looks.first().filter(|(at, _)| *at <= now) {
+            self.looks.remove(&(at, id));
+            let Some(member) = self.members.get_mut(&id) else { continue };
+            let again = Self::look_at(&mut self.view, self.patience, now, id, member, &mut watched);
+            member.look = again;
+            self.looks.insert((again, id));
+        }
+        // In the order of ids, whoever was due first.
+        watched.ask.sort_unstable_by_key(|peer| peer.worker);
+        watched.lost.sort_unstable();
+        watched
+    }
+
+    /// When to look again.
+    fn look_at(
+        view: &mut ClusterView,
+        patience: Patience,
+        now: Timestamp,
+        id: WorkerId,
+        member: &mut Member,
+        watched: &mut Watched,
+    ) -> Timestamp {
+        let Patience { heartbeat, suspect_after, dead_after } = patience;
+        let wait = |pending: bool| if pending { dead_after.max(heartbeat) } else { heartbeat };
+        if member.asked.is_none_or(|(at, pending)| now.since(at) >= wait(pending)) {
+            member.asked = Some((now, true));
+            watched.ask.push(member.peer());
+        }
+        let mut again = member.asked.map_or(now, |(at, _)| at + heartbeat);
+        if again <= now {
+            // It has not answered yet; when it does, the next look comes at once.
+            again = now + heartbeat.max(Duration::from_nanos(1));
+        }
+        let silence = member.last_seen.map_or(Duration::MAX, |at| now.since(at));
+        let liveness = match silence {
+            silence if silence >= dead_after => Liveness::Dead,
+            silence if silence >= suspect_after || member.doubted => Liveness::Suspect,
+            _ => Liveness::Alive,
+        };
+        if let Some(seen) = member.last_seen {
+            let bounds = [seen + suspect_after, seen + dead_after];
+            again = bounds.into_iter().filter(|&at| at > now).fold(again, Ord::min);
+        }
+        let was = view.worker(id).map(|view| view.liveness);
+        if was.is_some_and(|was| was != liveness) {
+            if liveness == Liveness::Dead {
                 watched.lost.extend(member.promised.keys());
             }
-            view.liveness = liveness;
+            view.update(id, |view| view.liveness = liveness);
         }
-        watched
+        again
+    }
+
+    /// The attempts that are promised room on a worker.
+    pub(super) fn attempts(&self, id: WorkerId) -> impl Iterator<Item = AttemptId> {
+        self.members.get(&id).into_iter().flat_map(|member| member.promised.keys().copied())
+    }
+
+    /// How many looks at workers are due some time.
+    #[cfg(test)]
+    pub(super) fn looks(&self) -> usize {
+        self.looks.len()
     }
 
     /// How many attempts are promised room on a worker; `None` where there is no such worker.
@@ -279,43 +368,64 @@ impl Members {
     pub(super) fn remove(&mut self, id: WorkerId) -> Vec<AttemptId> {
         let Some(member) = self.members.remove(&id) else { return Vec::new() };
         self.by_key.remove(&member.record.key);
+        self.looks.remove(&(member.look, id));
         self.removed.insert(member.record.key);
         self.view.remove(id);
         member.promised.into_keys().collect()
     }
 
     /// Promises room.
-    pub(super) fn reserve(&mut self, attempt: AttemptId, placement: Placement, needs: Needs, alone: bool) {
-        let (Some(member), Some(view)) =
-            (self.members.get_mut(&placement.worker), self.view.worker_mut(placement.worker))
-        else {
-            return;
-        };
-        let least =
-            view.domains.get(&placement.domain).map_or(Ways::ONE, |domain| domain.geometry().min_ways);
-        let ways = placement.ways.max(least).get();
-        let (exclusive, shared) = match needs.isolation {
-            Isolation::Exclusive => (ways, 0),
-            Isolation::Shared => (0, u32::from(ways)),
-        };
-        let domain = placement.domain;
-        let promise =
-            Reservation { domain, cores: needs.cores, memory: needs.memory, exclusive, shared, alone };
-        promise.add_to(view);
-        member.promised.insert(attempt, promise);
+    pub(super) fn reserve(&mut self, now: Timestamp, promise: Promise) {
+        let Promise { attempt, placement, needs, alone, resident } = promise;
+        let Some(member) = self.members.get_mut(&placement.worker) else { return };
+        self.view.update(placement.worker, |view| {
+            let domain = placement.domain;
+            let least = view.domains.get(&domain).map_or(Ways::ONE, |domain| domain.geometry().min_ways);
+            let ways = placement.ways.max(least).get();
+            let (exclusive, shared) = match needs.isolation {
+                Isolation::Exclusive => (ways, 0),
+                Isolation::Shared => (0, u32::from(ways)),
+            };
+            let reservation =
+                Reservation { domain, cores: needs.cores, memory: needs.memory, exclusive, shared, alone };
+            reservation.add_to(view);
+            if let Some(domain) = view.domains.get_mut(&domain) {
+                domain.add_resident(now, attempt, resident);
+            }
+            member.promised.insert(attempt, reservation);
+        });
     }
 
     /// Takes a promise back; whether there was one.
-    pub(super) fn release(&mut self, worker: WorkerId, attempt: AttemptId) -> bool {
+    pub(super) fn release(&mut self, now: Timestamp, worker: WorkerId, attempt: AttemptId) -> bool {
         let Some(promise) = self.members.get_mut(&worker).and_then(|member| member.promised.remove(&attempt))
         else {
             return false;
         };
-        if let Some(view) = self.view.worker_mut(worker) {
+        self.view.update(worker, |view| {
             promise.take_from(view);
-        }
+            if let Some(domain) = view.domains.get_mut(&promise.domain) {
+                domain.remove_resident(now, attempt);
+            }
+        });
         true
     }
+
+    /// A run took `ratio` times as long as its curve says: what that tells of the worker.
+    pub(super) fn timed(&mut self, worker: WorkerId, ratio: f64) {
+        let Some(member) = self.members.get_mut(&worker) else { return };
+        if !(ratio > 0.0 && ratio.is_finite()) {
+            return;
+        }
+        member.slowness += (ratio.ln().clamp(-3.0, 3.0) - member.slowness) * Self::NEWEST;
+        let pace = Pace::of(member.slowness.exp());
+        if self.view.worker(worker).is_some_and(|view| view.pace != pace) {
+            self.view.update(worker, |view| view.pace = pace);
+        }
+    }
+
+    /// How much the newest run counts in a worker's slowness.
+    const NEWEST: f64 = 0.05;
 
     /// Whether a worker said that it does not have a file.
     pub(super) fn lacks(&self, worker: WorkerId, file: ContentHash) -> bool {
@@ -326,6 +436,14 @@ impl Members {
     pub(super) fn missing(&mut self, worker: WorkerId, file: ContentHash) {
         if let Some(member) = self.members.get_mut(&worker) {
             member.missing.insert(file);
+            self.view.lacks_file(worker, file);
+        }
+    }
+
+    /// A worker ran a file, so it has it.
+    pub(super) fn has(&mut self, worker: WorkerId, file: ContentHash) {
+        if self.members.get(&worker).is_some_and(|member| !member.missing.contains(&file)) {
+            self.view.holds_file(worker, file);
         }
     }
 
@@ -343,6 +461,7 @@ impl Members {
             member.transfers.remove(&file);
             member.missing.remove(&file);
             member.discards.remove(&file);
+            self.view.holds_file(worker, file);
         }
     }
 
@@ -366,6 +485,7 @@ impl Members {
     /// A file is of no use any more: who is to be told now.
     pub(super) fn discard(&mut self, file: ContentHash) -> Vec<Peer> {
         let mut peers = Vec::new();
+        self.view.forget_file(file);
         for (&id, member) in &mut self.members {
             member.missing.remove(&file);
             let alive = self.view.worker(id).is_some_and(|view| view.liveness == Liveness::Alive);
@@ -411,6 +531,8 @@ impl Member {
             asked: None,
             doubted: false,
             promised: BTreeMap::new(),
+            look: Timestamp::default(),
+            slowness: 0.0,
             missing: BTreeSet::new(),
             transfers: BTreeMap::new(),
             discards: BTreeSet::new(),
@@ -428,6 +550,7 @@ impl Reservation {
         if let Some(domain) = view.domains.get_mut(&self.domain) {
             domain.reserved_cores += self.cores;
             domain.reserved_exclusive += self.exclusive;
+            domain.exclusive_leases += u16::from(self.exclusive > 0);
             domain.asked_shared += self.shared;
             domain.placed += 1;
             domain.held_alone |= self.alone;
@@ -439,6 +562,7 @@ impl Reservation {
         if let Some(domain) = view.domains.get_mut(&self.domain) {
             domain.reserved_cores = domain.reserved_cores.saturating_sub(self.cores);
             domain.reserved_exclusive = domain.reserved_exclusive.saturating_sub(self.exclusive);
+            domain.exclusive_leases -= domain.exclusive_leases.min(u16::from(self.exclusive > 0));
             domain.asked_shared = domain.asked_shared.saturating_sub(self.shared);
             domain.placed = domain.placed.saturating_sub(1);
             domain.held_alone &= !self.alone;

@@ -382,14 +382,10 @@ impl Master {
         effects
     }
 
-    /// The price of a way: the original's slope, −1 / (max(free ways, 20) / 2), seconds per way.
+    /// The price of a way, as the original's generosity: the change of the cluster's running time with one way more, seconds
+    /// per way, zero or below; in the mean over all ways of workers that take work.
     pub fn generosity(&self) -> f64 {
-        let accepting = self.members.view().workers().filter(|worker| worker.accepts());
-        let free: u32 = accepting
-            .flat_map(|worker| worker.domains.values())
-            .map(|domain| u32::from(domain.free_ways()))
-            .sum();
-        -1.0 / (f64::from(free.max(20)) / 2.0)
+        0.0 - self.members.view().price()
     }
 
     /// How it stands, in numbers.
@@ -421,15 +417,12 @@ impl Master {
                 Liveness::Dead => stats.workers_dead += 1,
             }
         }
-        let accepting = self.members.view().workers().filter(|worker| worker.accepts());
-        for domain in accepting.flat_map(|worker| worker.domains.values()) {
-            let ways = u32::from(domain.geometry().usable_ways().get());
-            let free = u32::from(domain.free_ways());
-            stats.cores += u32::from(domain.cores);
-            stats.cores_free += u32::from(domain.free_cores());
-            stats.ways_free += free;
-            stats.ways_reserved += ways - free;
-        }
+        let totals = self.members.view().totals();
+        let number = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        stats.cores = number(totals.cores);
+        stats.cores_free = number(totals.free_cores);
+        stats.ways_free = number(totals.free_ways);
+        stats.ways_reserved = number(totals.ways - totals.free_ways);
         stats
     }
 

@@ -2,11 +2,27 @@
 
 use std::collections::VecDeque;
 
+use crate::function::Needs;
 use crate::id::InvocationId;
+
+/// One that waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Waiting {
+    pub(super) invocation: InvocationId,
+    pub(super) needs: Needs,
+    /// Whether any worker with room will do.
+    pub(super) plain: bool,
+}
+
+impl Waiting {
+    pub(super) fn new(invocation: InvocationId, needs: Needs, plain: bool) -> Self {
+        Self { invocation, needs, plain }
+    }
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Entry {
-    invocation: InvocationId,
+    waiting: Waiting,
     overtaken: u32,
     /// When it was tried last, no worker there was could ever have held it.
     hopeless: bool,
@@ -60,19 +76,19 @@ impl Queue {
         self.entries.iter_mut().for_each(|entry| entry.overtaken += 1);
     }
 
-    pub(super) fn push(&mut self, invocation: InvocationId) {
-        self.entries.push_back(Entry { invocation, overtaken: 0, hopeless: false });
+    pub(super) fn push(&mut self, waiting: Waiting) {
+        self.entries.push_back(Entry { waiting, overtaken: 0, hopeless: false });
     }
 
     /// Puts one that was placed already, and came back, before those that came later.
-    pub(super) fn push_again(&mut self, invocation: InvocationId) {
-        let at = self.entries.partition_point(|entry| entry.invocation < invocation);
+    pub(super) fn push_again(&mut self, waiting: Waiting) {
+        let at = self.entries.partition_point(|entry| entry.waiting.invocation < waiting.invocation);
         let overtaken = self.entries.get(at).map_or(0, |next| next.overtaken);
-        self.entries.insert(at, Entry { invocation, overtaken, hopeless: false });
+        self.entries.insert(at, Entry { waiting, overtaken, hopeless: false });
     }
 
     pub(super) fn remove(&mut self, invocation: InvocationId) -> bool {
-        let Some(at) = self.entries.iter().position(|entry| entry.invocation == invocation) else {
+        let Some(at) = self.entries.iter().position(|entry| entry.waiting.invocation == invocation) else {
             return false;
         };
         self.entries.remove(at);
@@ -80,10 +96,10 @@ impl Queue {
     }
 
     /// Tries the waiting ones in order, as far as each may be overtaken.
-    pub(super) fn try_each(&mut self, mut attempt: impl FnMut(InvocationId) -> Tried) {
+    pub(super) fn try_each(&mut self, mut attempt: impl FnMut(Waiting) -> Tried) {
         let mut at = 0;
         while let Some(entry) = self.entries.get_mut(at) {
-            let tried = attempt(entry.invocation);
+            let tried = attempt(entry.waiting);
             entry.hopeless = tried == Tried::Hopeless;
             if tried == Tried::Left {
                 self.entries.remove(at);
@@ -105,30 +121,34 @@ mod tests {
 
     use super::*;
 
+    fn waiting(id: u64) -> Waiting {
+        Waiting::new(InvocationId(id), Needs::default(), true)
+    }
+
     fn order(queue: &Queue) -> Vec<u64> {
-        queue.entries.iter().map(|entry| entry.invocation.0).collect()
+        queue.entries.iter().map(|entry| entry.waiting.invocation.0).collect()
     }
 
     #[test]
     fn what_came_back_keeps_its_place() {
         let mut queue = Queue::new(3);
-        [2, 5, 7].into_iter().for_each(|id| queue.push(InvocationId(id)));
-        queue.push_again(InvocationId(6));
-        queue.push_again(InvocationId(1));
-        queue.push_again(InvocationId(9));
+        [2, 5, 7].into_iter().for_each(|id| queue.push(waiting(id)));
+        queue.push_again(waiting(6));
+        queue.push_again(waiting(1));
+        queue.push_again(waiting(9));
         assert_eq!(order(&queue), [1, 2, 5, 6, 7, 9]);
     }
 
     #[test]
     fn one_overtaken_often_enough_lets_nobody_pass() {
         let mut queue = Queue::new(2);
-        (0..5).for_each(|id| queue.push(InvocationId(id)));
-        queue.try_each(|id| if id.0 == 0 { Tried::Waits } else { Tried::Left });
+        (0..5).for_each(|id| queue.push(waiting(id)));
+        queue.try_each(|waiting| if waiting.invocation.0 == 0 { Tried::Waits } else { Tried::Left });
         assert_eq!(order(&queue), [0, 3, 4]);
         assert!(!queue.lets_pass());
         let mut tried = Vec::new();
-        queue.try_each(|id| {
-            tried.push(id.0);
+        queue.try_each(|waiting| {
+            tried.push(waiting.invocation.0);
             Tried::Waits
         });
         assert_eq!(tried, [0]);
@@ -137,11 +157,11 @@ mod tests {
     #[test]
     fn one_that_no_worker_could_hold_stops_nobody() {
         let mut queue = Queue::new(1);
-        (0..4).for_each(|id| queue.push(InvocationId(id)));
-        queue.try_each(|id| if id.0 == 0 { Tried::Hopeless } else { Tried::Left });
+        (0..4).for_each(|id| queue.push(waiting(id)));
+        queue.try_each(|waiting| if waiting.invocation.0 == 0 { Tried::Hopeless } else { Tried::Left });
         assert_eq!(order(&queue), [0]);
         // A worker that could hold it came: now it is its turn.
-        queue.push(InvocationId(4));
+        queue.push(waiting(4));
         queue.try_each(|_| Tried::Waits);
         assert!(!queue.lets_pass());
     }
@@ -153,7 +173,7 @@ mod tests {
             let mut next = 0;
             for round in rounds {
                 for _ in 0..3 {
-                    queue.push(InvocationId(next));
+                    queue.push(waiting(next));
                     next += 1;
                 }
                 let mut answers = round.into_iter();

@@ -1,6 +1,7 @@
 //! What becomes of an invocation whose order brought no report: it waits again, is tried elsewhere, or is lost.
 
 use super::controller::Live;
+use super::queue::Waiting;
 use super::{Effect, Effects, Master};
 use crate::id::{AttemptId, ContentHash, InvocationId, WorkerId};
 use crate::invocation::{InvocationState, LostReason, Outcome};
@@ -26,12 +27,10 @@ impl Master {
     ) -> Effects {
         let mut effects = Effects::new();
         let waits = |live: &Live| matches!(live.invocation.state, InvocationState::Fetching { worker: at, .. } if at == worker);
-        let waiting: Vec<InvocationId> = self
-            .live
-            .iter()
-            .filter(|(_, live)| live.file == file && waits(live))
-            .map(|(&id, _)| id)
-            .collect();
+        let waiting =
+            |id: &InvocationId| self.live.get(id).is_some_and(|live| live.file == file && waits(live));
+        let waiting: Vec<InvocationId> =
+            self.members.attempts(worker).map(|attempt| attempt.invocation).filter(waiting).collect();
         let error = match answer {
             Ok(()) => {
                 self.members.transfer_done(worker, file);
@@ -56,7 +55,7 @@ impl Master {
         self.members.end_transfer(worker, file);
         for id in waiting {
             if let Some((_, attempt)) = self.live.get(&id).and_then(Live::current) {
-                self.members.release(worker, attempt);
+                self.members.release(now, worker, attempt);
             }
             let avoid = Some((worker, now + self.config.dead_after));
             let failed = self.live.get_mut(&id).map(|live| {
@@ -137,7 +136,7 @@ impl Master {
             return;
         }
         live.invocation.state = InvocationState::Queued;
-        self.queue.push_again(id);
+        self.queue.push_again(Waiting::new(id, live.needs, live.avoid.is_empty()));
     }
 
     /// Its worker is lost, and nobody knows how far it came: a second try where that does no harm, once.
@@ -157,7 +156,7 @@ impl Master {
         self.counts.failed_over += 1;
         live.avoid(worker, now + self.config.dead_after);
         live.invocation.state = InvocationState::Queued;
-        self.queue.push_again(id);
+        self.queue.push_again(Waiting::new(id, live.needs, false));
     }
 
     /// An attempt's worker was given up or removed.
@@ -165,7 +164,7 @@ impl Master {
         let id = attempt.invocation;
         let Some(live) = self.live.get(&id) else { return };
         let Some((worker, _)) = live.current().filter(|&(_, current)| current == attempt) else { return };
-        self.members.release(worker, attempt);
+        self.members.release(now, worker, attempt);
         match live.invocation.state {
             // Nothing was started.
             InvocationState::Fetching { .. } => {

@@ -1,5 +1,7 @@
 //! The master against a world that does its effects by hand.
 
+mod crowd;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

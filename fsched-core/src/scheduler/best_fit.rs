@@ -1,10 +1,9 @@
 //! The tightest cache that still fits.
 
-use std::cmp::Reverse;
-
 use crate::cache::Ways;
-use crate::cluster::ClusterView;
+use crate::cluster::{ClusterView, Slot};
 use crate::function::Isolation;
+use crate::scheduler::feasibility::Wishes;
 use crate::scheduler::{PlaceError, Placement, Request, Scheduler, WaysFor};
 
 /// The tightest cache that still fits, as the original fsched chose: of the domains with room, the one with the
@@ -21,20 +20,35 @@ impl Scheduler for BestFit {
         ways: WaysFor<'_>,
         view: &ClusterView,
     ) -> Result<Placement, PlaceError> {
-        // The first of equals wins, and rooms come by rising id.
-        let best = request.rooms(ways, view).min_by_key(|room| {
-            let (free, asked) = (room.domain.free_ways(), room.ways.get());
-            if free >= asked { (0, Reverse(0), free) } else { (1, Reverse(free), 0) }
+        if request.anywhere(ways, view).is_none() {
+            return Err(request.refusal(view));
+        }
+        let index = view.index();
+        let mut wishes = Wishes::new(ways);
+        let mut room = |slot: &Slot, covering: bool| {
+            let wish =
+                request.ways_on(&index.kind(slot.kind).geometry, wishes.of(&index.kind(slot.kind).geometry));
+            let covers = wish.get() <= slot.facts.free_ways;
+            let fits = slot.fits_now(&request.needs, wish, request.alone);
+            (covers == covering && fits && !request.avoid.contains(&slot.place.worker)).then_some(wish)
+        };
+        let covering = index.by_free_ways(1).find_map(|slot| Some((slot, room(slot, true)?)));
+        let found = covering.or_else(|| {
+            // The most free ways first, and the lower id among equals.
+            (0..=Ways::MAX)
+                .rev()
+                .flat_map(|ways| index.with_free_ways(ways))
+                .find_map(|slot| Some((slot, room(slot, false)?)))
         });
-        let room = best.ok_or_else(|| request.refusal(ways, view))?;
+        let (slot, wish) = found.expect("what fits somewhere either is covered there or is not");
         let ways = match request.needs.isolation {
-            Isolation::Exclusive => room.ways,
+            Isolation::Exclusive => wish,
             Isolation::Shared => {
-                let least = room.domain.geometry().min_ways;
-                room.ways.min(Ways::clamped(room.domain.free_ways())).max(least)
+                let least = index.kind(slot.kind).geometry.min_ways;
+                wish.min(Ways::clamped(slot.facts.free_ways)).max(least)
             }
         };
-        Ok(room.placement(ways))
+        Ok(slot.place.with(ways))
     }
 }
 
@@ -75,8 +89,9 @@ mod tests {
         let mut view = cluster(&[(4, 18)]);
         let ask = |view: &ClusterView| BestFit {}.place(&request, &|_| Ways::clamped(6), view);
         assert_eq!(ask(&view).map(|placed| placed.ways.get()), Ok(6), "those who share make room");
-        let worker = view.worker_mut(WorkerId(0)).unwrap();
-        worker.domains.values_mut().for_each(|domain| domain.reserved_exclusive = 15);
+        view.update(WorkerId(0), |worker| {
+            worker.domains.values_mut().for_each(|domain| domain.reserved_exclusive = 15);
+        });
         assert_eq!(ask(&view), Err(PlaceError::NoRoom));
     }
 }

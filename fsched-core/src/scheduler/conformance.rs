@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use crate::cache::{Bytes, CacheDomain, CacheGeometry, DomainId, Ways};
-use crate::cluster::{ClusterView, DomainView, Liveness, WorkerView};
+use crate::cluster::{ClusterView, DomainView, Liveness, Pace, WorkerView};
 use crate::curve::{Curve, Provenance};
 use crate::function::{Isolation, Needs};
 use crate::id::{ContentHash, WorkerId};
@@ -26,7 +26,7 @@ pub fn check<S: Scheduler>(make: impl Fn() -> S) {
 }
 
 /// "Name only a worker that accepts work, is not to be avoided, and has the CPUs, the memory and (for exclusive
-/// ways) the ways free in that domain".
+/// ways) the ways and a class free in that domain".
 pub fn names_only_places_with_room<S: Scheduler>(make: &impl Fn() -> S) {
     cases(case(), |case| {
         let Ok(placed) = case.place(&mut make()) else { return };
@@ -168,38 +168,47 @@ impl Case {
         let cores_left = domain.cores.checked_sub(domain.reserved_cores);
         let kept = domain.geometry().min_ways.get() + domain.reserved_exclusive;
         let ways_left = domain.geometry().usable_ways().get().checked_sub(kept);
+        // One class stays for those who share.
+        let class_left = u32::from(domain.exclusive_leases) + 2 <= u32::from(domain.geometry().classes);
         let alone = if self.alone { domain.placed == 0 && !domain.held_alone } else { !domain.held_alone };
         usable
             && alone
             && memory_left.is_some_and(|left| memory.0 <= left)
             && cores_left.is_some_and(|left| cores <= left)
-            && (isolation == Isolation::Shared || ways_left.is_some_and(|left| ways.get() <= left))
+            && (isolation == Isolation::Shared
+                || (class_left && ways_left.is_some_and(|left| ways.get() <= left)))
     }
 
     fn empty_the_cluster(&mut self) {
         self.avoid.clear();
         let ids: Vec<WorkerId> = self.view.workers().map(|worker| worker.id).collect();
         for id in ids {
-            let worker = self.view.worker_mut(id).expect("it was just listed");
-            worker.liveness = Liveness::Alive;
-            worker.reserved_memory = Bytes(0);
-            for domain in worker.domains.values_mut() {
-                *domain = DomainView::new(domain.domain.clone(), domain.cores);
-            }
+            self.view.update(id, |worker| {
+                worker.liveness = Liveness::Alive;
+                worker.reserved_memory = Bytes(0);
+                for domain in worker.domains.values_mut() {
+                    *domain = DomainView::new(domain.domain.clone(), domain.cores);
+                }
+            });
         }
     }
 
     fn reserve(&mut self, placed: Placement) {
-        let worker = self.view.worker_mut(placed.worker).expect("the worker that was named exists");
-        worker.reserved_memory.0 += self.needs.memory.0;
-        let domain = worker.domains.get_mut(&placed.domain).expect("the domain that was named exists");
-        domain.placed += 1;
-        domain.held_alone |= self.alone;
-        domain.reserved_cores += self.needs.cores;
-        match self.needs.isolation {
-            Isolation::Shared => domain.asked_shared += u32::from(placed.ways.get()),
-            Isolation::Exclusive => domain.reserved_exclusive += placed.ways.get(),
-        }
+        let changed = self.view.update(placed.worker, |worker| {
+            worker.reserved_memory.0 += self.needs.memory.0;
+            let domain = worker.domains.get_mut(&placed.domain).expect("the domain that was named exists");
+            domain.placed += 1;
+            domain.held_alone |= self.alone;
+            domain.reserved_cores += self.needs.cores;
+            match self.needs.isolation {
+                Isolation::Shared => domain.asked_shared += u32::from(placed.ways.get()),
+                Isolation::Exclusive => {
+                    domain.reserved_exclusive += placed.ways.get();
+                    domain.exclusive_leases += 1;
+                }
+            }
+        });
+        changed.expect("the worker that was named exists");
     }
 }
 
@@ -246,13 +255,13 @@ fn worker() -> impl Strategy<Value = WorkerView> {
 }
 
 fn domain() -> impl Strategy<Value = DomainView> {
-    let geometry = (1u8..=20, 1u8..=3).prop_map(|(ways, min_ways)| CacheGeometry {
+    let geometry = (1u8..=20, 1u8..=3, 2u16..=8).prop_map(|(ways, min_ways, classes)| CacheGeometry {
         size: Bytes::mib(u64::from(ways)),
         ways: Ways::clamped(ways),
         min_ways: Ways::clamped(min_ways.min(ways)),
         contiguous: true,
         shareable: 0,
-        classes: 7,
+        classes,
     });
     let taken = (0u16..8, 0u8..20, 0u32..30, 0u32..3, prop::bool::weighted(0.15));
     (geometry, 0u16..8, taken).prop_map(
@@ -266,6 +275,7 @@ fn domain() -> impl Strategy<Value = DomainView> {
             DomainView {
                 reserved_cores,
                 reserved_exclusive,
+                exclusive_leases: u16::from(reserved_exclusive > 0) + u16::from(reserved_exclusive > 4),
                 asked_shared,
                 placed,
                 held_alone: alone,
@@ -287,6 +297,7 @@ fn worker_of(id: WorkerId, domains: Vec<DomainView>) -> WorkerView {
         liveness: Liveness::Alive,
         draining: false,
         enforced: true,
+        pace: Pace::default(),
         memory: Bytes(600),
         reserved_memory: Bytes(0),
         domains,

@@ -1,8 +1,8 @@
 //! What fits where: the half of placing that is no policy.
 
 use crate::cache::{CacheGeometry, Ways};
-use crate::cluster::{ClusterView, DomainView, Liveness, WorkerView};
-use crate::function::Isolation;
+use crate::cluster::{ClusterView, DomainView, Slot, WorkerView};
+use crate::function::{Isolation, Needs};
 use crate::scheduler::{PlaceError, Placement, Request, WaysFor};
 
 /// A domain that a request fits in now.
@@ -27,12 +27,16 @@ impl Request<'_> {
     /// What `wish` ways come to in a domain: at least what a mask must have, at most what may be promised there
     /// (exclusively, where it must be).
     pub fn ways_in(&self, domain: &DomainView, wish: Ways) -> Ways {
-        let least = domain.geometry().min_ways.get();
+        self.ways_on(domain.geometry(), wish)
+    }
+
+    /// The same, for any domain with such a cache.
+    pub(crate) fn ways_on(&self, geometry: &CacheGeometry, wish: Ways) -> Ways {
         let most = match self.needs.isolation {
-            Isolation::Shared => domain.geometry().usable_ways().get(),
-            Isolation::Exclusive => domain.exclusive_limit(),
+            Isolation::Shared => geometry.usable_ways().get(),
+            Isolation::Exclusive => geometry.exclusive_limit(),
         };
-        Ways::clamped(wish.get().min(most).max(least))
+        Ways::clamped(wish.get().min(most).max(geometry.min_ways.get()))
     }
 
     /// Everywhere it fits now, by rising worker and domain.
@@ -52,20 +56,48 @@ impl Request<'_> {
         })
     }
 
+    /// Somewhere it fits now, if anywhere: found by maxima over halves, quarters, … of the cluster.
+    pub(crate) fn anywhere<'a>(&self, ways: WaysFor<'_>, view: &'a ClusterView) -> Option<&'a Slot> {
+        let index = view.index();
+        // How many ways matters only where they are exclusive.
+        let kinds = index.kinds().filter(|_| self.needs.isolation == Isolation::Exclusive);
+        let wishes: Vec<(u16, Ways)> =
+            kinds.map(|(id, kind)| (id, self.ways_on(&kind.geometry, ways(&kind.geometry)))).collect();
+        let wish =
+            |slot: &Slot| wishes.iter().find(|(kind, _)| *kind == slot.kind).map_or(Ways::ONE, |w| w.1);
+        let fewest = wishes.iter().map(|(_, ways)| ways.get()).min().unwrap_or(1);
+        let Needs { cores, memory, isolation } = self.needs;
+        index.find_now(
+            |most| {
+                most.open
+                    && cores <= most.cores
+                    && memory.0 <= most.memory
+                    && (!self.alone || most.vacant)
+                    && (isolation == Isolation::Shared || fewest <= most.exclusive)
+            },
+            |slot| {
+                !self.avoid.contains(&slot.place.worker) && slot.fits_now(&self.needs, wish(slot), self.alone)
+            },
+        )
+    }
+
     /// Why it fits nowhere now.
-    pub fn refusal(&self, ways: WaysFor<'_>, view: &ClusterView) -> PlaceError {
-        let mut wishes = Wishes::new(ways);
-        let mut could_hold = |worker: &WorkerView| {
-            self.needs.memory <= worker.memory
-                && worker.domains.values().any(|domain| {
-                    let ways = self.ways_in(domain, wishes.of(domain.geometry()));
-                    domain.fits_empty(&self.needs, ways)
-                })
+    pub fn refusal(&self, view: &ClusterView) -> PlaceError {
+        let Needs { cores, memory, isolation } = self.needs;
+        let could = || {
+            view.index().any_ever(
+                |most| {
+                    most.present
+                        && cores <= most.cores
+                        && memory.0 <= most.memory
+                        && (isolation == Isolation::Shared || most.exclusive > 0)
+                },
+                |slot| slot.fits_ever(&self.needs),
+            )
         };
-        let mut present = view.workers().filter(|w| w.liveness != Liveness::Dead && !w.draining).peekable();
-        if present.peek().is_none() {
+        if view.present() == 0 {
             PlaceError::NoWorkers
-        } else if present.any(&mut could_hold) {
+        } else if could() {
             PlaceError::NoRoom
         } else {
             PlaceError::NeverFits
@@ -74,7 +106,7 @@ impl Request<'_> {
 }
 
 /// Asks once per kind of cache, not once per domain: thousands of workers have few kinds.
-struct Wishes<'a> {
+pub(super) struct Wishes<'a> {
     ways: WaysFor<'a>,
     known: Vec<(CacheGeometry, Ways)>,
 }
@@ -83,11 +115,11 @@ impl<'a> Wishes<'a> {
     /// Beyond so many kinds asking anew is cheaper than looking.
     const KEPT: usize = 16;
 
-    fn new(ways: WaysFor<'a>) -> Self {
+    pub(super) fn new(ways: WaysFor<'a>) -> Self {
         Self { ways, known: Vec::new() }
     }
 
-    fn of(&mut self, geometry: &CacheGeometry) -> Ways {
+    pub(super) fn of(&mut self, geometry: &CacheGeometry) -> Ways {
         if let Some((_, ways)) = self.known.iter().find(|(known, _)| known == geometry) {
             return *ways;
         }

@@ -1,8 +1,7 @@
 //! The most free CPUs, blind to caches.
 
-use std::cmp::Ordering;
-
-use crate::cluster::{ClusterView, DomainView};
+use crate::cluster::ClusterView;
+use crate::scheduler::feasibility::Wishes;
 use crate::scheduler::{PlaceError, Placement, Request, Scheduler, WaysFor};
 
 /// The domain with the largest share of its CPUs free, blind to caches: what to compare with, and the template
@@ -17,16 +16,20 @@ impl Scheduler for LeastLoaded {
         ways: WaysFor<'_>,
         view: &ClusterView,
     ) -> Result<Placement, PlaceError> {
-        // The first of equals wins, and rooms come by rising id.
-        let best = request.rooms(ways, view).min_by(|a, b| by_load(a.domain, b.domain));
-        best.map(|room| room.placement(room.ways)).ok_or_else(|| request.refusal(ways, view))
+        if request.anywhere(ways, view).is_none() {
+            return Err(request.refusal(view));
+        }
+        let index = view.index();
+        let mut wishes = Wishes::new(ways);
+        // The least loaded first, and the lower id among equals.
+        let found = index.by_load().find_map(|slot| {
+            let geometry = &index.kind(slot.kind).geometry;
+            let wish = request.ways_on(geometry, wishes.of(geometry));
+            let fits = slot.fits_now(&request.needs, wish, request.alone);
+            (fits && !request.avoid.contains(&slot.place.worker)).then(|| slot.place.with(wish))
+        });
+        Ok(found.expect("it fits somewhere"))
     }
-}
-
-/// Compares free/all as fractions, without dividing.
-fn by_load(a: &DomainView, b: &DomainView) -> Ordering {
-    let product = |free: &DomainView, all: &DomainView| u32::from(free.free_cores()) * u32::from(all.cores);
-    product(b, a).cmp(&product(a, b))
 }
 
 #[cfg(test)]
@@ -41,8 +44,9 @@ mod tests {
         // 2 of 8, 3 of 4 and 3 of 4 are free; the first of them has the most free ways.
         let mut view = cluster(&[(8, 0), (4, 20), (4, 5)]);
         for (worker, reserved) in [(0, 6), (1, 1), (2, 1)] {
-            let worker = view.worker_mut(WorkerId(worker)).unwrap();
-            worker.domains.values_mut().for_each(|domain| domain.reserved_cores = reserved);
+            view.update(WorkerId(worker), |worker| {
+                worker.domains.values_mut().for_each(|domain| domain.reserved_cores = reserved);
+            });
         }
         let placed = LeastLoaded {}.place(&request(), &|_| Ways::clamped(7), &view).unwrap();
         assert_eq!((placed.worker, placed.ways.get()), (WorkerId(1), 7));

@@ -2,12 +2,14 @@
 //!
 //! | file | what |
 //! | --- | --- |
+//! | `bin_packing.rs` | [`BinPacking`]: where it costs the least, counting what it takes from those who run there |
 //! | `best_fit.rs` | [`BestFit`]: the tightest cache that still fits, as the original fsched chose |
 //! | `least_loaded.rs` | [`LeastLoaded`]: the most free CPUs, blind to caches; the template for your own |
 //! | `feasibility.rs` | what fits where, for every implementation: [`Room`], [`Request::rooms`], [`Request::refusal`] |
 //! | `conformance.rs` | the contract as a suite, for every implementation |
 
 mod best_fit;
+mod bin_packing;
 #[cfg(any(test, feature = "test-util"))]
 pub mod conformance;
 mod feasibility;
@@ -16,6 +18,7 @@ mod least_loaded;
 mod tests;
 
 pub use best_fit::BestFit;
+pub use bin_packing::{BinPacking, BinPackingConfig, BinPackingConfigError};
 pub use feasibility::Room;
 pub use least_loaded::LeastLoaded;
 
@@ -78,7 +81,7 @@ pub type WaysFor<'a> = &'a dyn Fn(&crate::cache::CacheGeometry) -> Ways;
 ///
 /// An implementation must:
 /// - name only a worker that accepts work, is not to be avoided, and has the CPUs, the memory and (for
-///   exclusive ways) the ways free in that domain;
+///   exclusive ways) the ways and a class free in that domain;
 /// - place whatever fits somewhere;
 /// - tell [`PlaceError::NoRoom`] (a worker that is suspect, avoided or full could hold it later) from
 ///   [`PlaceError::NeverFits`] (none could, not even empty), counting workers that are dead or draining as absent;
@@ -115,6 +118,8 @@ impl<S: Scheduler + ?Sized> Scheduler for Box<S> {
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum SchedulerConfig {
+    /// [`BinPacking`].
+    BinPacking(BinPackingConfig),
     /// [`BestFit`].
     BestFit {},
     /// [`LeastLoaded`].
@@ -123,7 +128,7 @@ pub enum SchedulerConfig {
 
 impl Default for SchedulerConfig {
     fn default() -> Self {
-        Self::BestFit {}
+        Self::BinPacking(BinPackingConfig::default())
     }
 }
 
@@ -131,6 +136,7 @@ impl SchedulerConfig {
     /// The scheduler it names.
     pub fn build(&self) -> Box<dyn Scheduler> {
         match self {
+            Self::BinPacking(config) => Box::new(BinPacking::new(config.clone())),
             Self::BestFit {} => Box::new(BestFit::default()),
             Self::LeastLoaded {} => Box::new(LeastLoaded::default()),
         }

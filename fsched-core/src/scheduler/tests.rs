@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::cache::{Bytes, CacheDomain, CacheGeometry};
-use crate::cluster::{DomainView, Liveness, WorkerView};
+use crate::cluster::{DomainView, Liveness, Pace, WorkerView};
 use crate::curve::Provenance;
 
 /// Workers `w-0`, `w-1`, …, each with one domain of 20 ways and so many (CPUs, ways asked for).
@@ -24,6 +24,7 @@ pub(crate) fn cluster(domains: &[(u16, u32)]) -> ClusterView {
             liveness: Liveness::Alive,
             draining: false,
             enforced: true,
+            pace: Pace::default(),
             memory: Bytes::mib(1024),
             reserved_memory: Bytes(0),
             domains: [(DomainId(0), domain)].into(),
@@ -41,6 +42,7 @@ pub(crate) fn request() -> Request<'static> {
 
 #[test]
 fn every_scheduler_keeps_the_contract() {
+    conformance::check(BinPacking::default);
     conformance::check(BestFit::default);
     conformance::check(LeastLoaded::default);
     conformance::check(|| SchedulerConfig::default().build());
@@ -49,7 +51,8 @@ fn every_scheduler_keeps_the_contract() {
 #[test]
 fn a_scheduler_is_chosen_by_its_kind() {
     let read = |json: &str| serde_json::from_str::<SchedulerConfig>(json);
-    assert_eq!(read(r#"{"kind":"best_fit"}"#).unwrap(), SchedulerConfig::default());
+    assert_eq!(read(r#"{"kind":"bin_packing"}"#).unwrap(), SchedulerConfig::default());
+    assert_eq!(read(r#"{"kind":"best_fit"}"#).unwrap(), SchedulerConfig::BestFit {});
     assert_eq!(read(r#"{"kind":"least_loaded"}"#).unwrap(), SchedulerConfig::LeastLoaded {});
     for wrong in [r#"{"kind":"other"}"#, r#"{"kind":"best_fit","x":1}"#, "{}"] {
         assert!(read(wrong).is_err(), "{wrong}");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fsched_core::cache::{Bytes, CacheDomain, CacheGeometry, ClosId, CpuId, DomainId, WayMask, Ways};
-use fsched_core::cluster::{DomainStatus, DomainView, Heartbeat, Liveness, WorkerView};
+use fsched_core::cluster::{DomainStatus, DomainView, Heartbeat, Liveness, Pace, WorkerView};
 use fsched_core::curve::{Curve, CurvePoint, Provenance, Traffic, TrafficPoint};
 use fsched_core::function::{Function, FunctionSpec, InputSize, Isolation, Needs};
 use fsched_core::id::{AttemptId, BenchmarkId, ContentHash, FunctionId, InvocationId, WorkerId, WorkerKey};
@@ -133,6 +133,7 @@ fn worker() -> WorkerInfo {
             liveness: Liveness::Alive,
             draining: false,
             enforced: true,
+            pace: Pace::default(),
             memory: Bytes::mib(1024),
             reserved_memory: Bytes::mib(256),
             domains: BTreeMap::from([(DomainId(0), view)]),

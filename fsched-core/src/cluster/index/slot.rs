@@ -1,0 +1,140 @@
+//! What placing has to know of a domain, in one place.
+
+use super::LEVELS;
+use super::tree::{Ever, Node, Now};
+use crate::cache::{DomainId, Ways};
+use crate::cluster::row::Row;
+use crate::cluster::view::{DomainView, WorkerView};
+use crate::function::{Isolation, Needs};
+use crate::id::WorkerId;
+use crate::scheduler::Placement;
+
+/// A domain of a worker; ordered as ties are broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) worker: WorkerId,
+    pub(crate) domain: DomainId,
+}
+
+impl Place {
+    pub(crate) const FIRST: Self = Self { worker: WorkerId(0), domain: DomainId(0) };
+
+    /// To put something here, asking for `ways`.
+    pub(crate) fn with(self, ways: Ways) -> Placement {
+        Placement { worker: self.worker, domain: self.domain, ways }
+    }
+}
+
+/// What the orders of the index are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(crate) struct Facts {
+    /// Whether its worker takes work and nobody has the domain alone.
+    pub(crate) open: bool,
+    /// Whether its worker takes work.
+    pub(crate) accepting: bool,
+    /// Whether its worker may take work again: it is neither dead nor draining.
+    pub(crate) present: bool,
+    /// Whether nothing is placed in it.
+    pub(crate) vacant: bool,
+    pub(crate) cores: u16,
+    pub(crate) free_cores: u16,
+    pub(crate) memory: u64,
+    pub(crate) free_memory: u64,
+    pub(crate) ways: u8,
+    /// Ways that nobody asked for.
+    pub(crate) free_ways: u8,
+    /// Ways that may be promised exclusively in all, and now; 0: none, or less than a mask has to have.
+    pub(crate) exclusive: u8,
+    pub(crate) free_exclusive: u8,
+    /// What taking so many ways costs.
+    pub(crate) extra: [f64; LEVELS],
+    /// What a way is worth, seconds.
+    pub(crate) price: f64,
+}
+
+impl Facts {
+    /// The share of free cores, in 2³²nds: equal only for equal shares, as cores are 16 bits.
+    pub(crate) fn load_key(&self) -> u64 {
+        (u64::from(self.free_cores) << 32).checked_div(self.cores.into()).unwrap_or(0)
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Slot {
+    pub(crate) place: Place,
+    pub(crate) kind: u16,
+    pub(crate) facts: Facts,
+    pub(crate) row: Row,
+}
+
+impl Slot {
+    pub(super) fn new(worker: &WorkerView, view: &DomainView, kind: u16) -> Self {
+        let row = *view.residents().row();
+        let least = view.geometry().min_ways.get();
+        let whole = |ways: u8| if ways < least { 0 } else { ways };
+        let accepting = worker.accepts();
+        let facts = Facts {
+            open: accepting && !view.held_alone,
+            accepting,
+            present: worker.is_present(),
+            vacant: view.placed == 0,
+            cores: view.cores,
+            free_cores: view.free_cores(),
+            memory: worker.memory.0,
+            free_memory: worker.free_memory().0,
+            ways: view.geometry().usable_ways().get(),
+            free_ways: view.free_ways(),
+            exclusive: whole(view.exclusive_limit()),
+            free_exclusive: whole(view.free_exclusive()),
+            extra: super::Kind::levels_of(view.geometry()).map(|ways| row.extra(ways)),
+            price: row.price(),
+        };
+        Self { place: Place { worker: worker.id, domain: view.domain.id }, kind, facts, row }
+    }
+
+    /// What taking each level's ways costs, as numbers that order like it.
+    pub(super) fn scores(&self) -> [u64; LEVELS] {
+        // Not negative, so the bits order like the numbers.
+        self.facts.extra.map(f64::to_bits)
+    }
+
+    /// Whether an invocation with these needs fits now, asking for `ways`.
+    pub(crate) fn fits_now(&self, needs: &Needs, ways: Ways, alone: bool) -> bool {
+        let facts = &self.facts;
+        facts.open
+            && needs.cores <= facts.free_cores
+            && needs.memory.0 <= facts.free_memory
+            && (!alone || facts.vacant)
+            && (needs.isolation == Isolation::Shared || ways.get() <= facts.free_exclusive)
+    }
+
+    /// Whether it would fit if nothing else were placed on its worker.
+    pub(crate) fn fits_ever(&self, needs: &Needs) -> bool {
+        let facts = &self.facts;
+        facts.present
+            && needs.cores <= facts.cores
+            && needs.memory.0 <= facts.memory
+            && (needs.isolation == Isolation::Shared || facts.exclusive > 0)
+    }
+
+    pub(super) fn node(&self) -> Node {
+        let facts = &self.facts;
+        let now = if facts.open {
+            Now {
+                open: true,
+                vacant: facts.vacant,
+                cores: facts.free_cores,
+                memory: facts.free_memory,
+                exclusive: facts.free_exclusive,
+            }
+        } else {
+            Now::default()
+        };
+        let ever = if facts.present {
+            Ever { present: true, cores: facts.cores, memory: facts.memory, exclusive: facts.exclusive }
+        } else {
+            Ever::default()
+        };
+        Node { now, ever }
+    }
+}

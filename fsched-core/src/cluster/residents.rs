@@ -1,0 +1,176 @@
+//! Who runs in a domain, as far as splitting its cache goes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::row::Row;
+use crate::cache::{CacheGeometry, Ways};
+use crate::curve::Curve;
+use crate::function::Isolation;
+use crate::id::AttemptId;
+use crate::time::Timestamp;
+
+/// How many times longer everything takes on a worker than on the one that curves speak of, in sixteenths of an
+/// octave (steps of 4.4 %), between a quarter and four times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Pace(i8);
+
+impl Pace {
+    /// The nearest step to `factor`; what is no factor counts as 1.
+    pub fn of(factor: f64) -> Self {
+        let steps = if factor > 0.0 && factor.is_finite() { (factor.log2() * 16.0).round() } else { 0.0 };
+        Self(steps.clamp(-32.0, 32.0) as i8)
+    }
+
+    /// The factor.
+    pub fn factor(self) -> f64 {
+        (f64::from(self.0) / 16.0).exp2()
+    }
+}
+
+/// One that runs in a domain or is on its way there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Resident {
+    /// How its time depends on cache.
+    pub curve: Arc<Curve>,
+    /// How much its time counts; 1 for most.
+    pub weight: f64,
+    /// Whether others may share its ways.
+    pub isolation: Isolation,
+    /// Since when it is there.
+    pub since: Timestamp,
+    /// How long it should take in all.
+    pub expected: Duration,
+}
+
+impl Resident {
+    /// How much of it is still to come, as a share: never below a tenth, as nobody knows when one ends that is overdue.
+    pub fn left(&self, now: Timestamp) -> f64 {
+        let expected = self.expected.as_secs_f64();
+        let spent = now.since(self.since).as_secs_f64();
+        if expected > 0.0 { (1.0 - spent / expected).max(0.1) } else { 1.0 }
+    }
+}
+
+/// A function is insensitive to a cache where the smallest mask costs it at most this part of its time.
+pub const INSENSITIVE: f64 = 0.01;
+
+/// `factor` times a curve's times on 1, 2, … of all usable ways of a cache, seconds.
+pub fn times(curve: &Curve, geometry: &CacheGeometry, factor: f64) -> Vec<f64> {
+    let ways = 1..=geometry.usable_ways().get();
+    ways.map(|ways| curve.seconds(geometry, Ways::clamped(ways)) * factor).collect()
+}
+
+/// Whether more cache than the smallest mask makes it noticeably faster here.
+pub fn is_sensitive(curve: &Curve, geometry: &CacheGeometry) -> bool {
+    let slowest = curve.seconds(geometry, geometry.min_ways);
+    let fastest = curve.seconds(geometry, geometry.usable_ways());
+    slowest > fastest * (1.0 + INSENSITIVE)
+}
+
+/// What a row was made for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Basis {
+    geometry: CacheGeometry,
+    pace: Pace,
+    exclusive: u8,
+}
+
+/// Who runs in a domain, and the last row of the split of its ways among them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Residents {
+    all: BTreeMap<AttemptId, Resident>,
+    row: Row,
+    /// What the row was made for; none: it has to be made anew.
+    basis: Option<Basis>,
+    /// When somebody came or went last, or the row was found to be out of date.
+    at: Timestamp,
+    /// Until when the row's remaining times are near enough.
+    good_until: Timestamp,
+}
+
+impl Residents {
+    /// Nobody, in a cache of this shape.
+    pub(super) fn none(geometry: &CacheGeometry) -> Self {
+        let mut none = Self {
+            all: BTreeMap::new(),
+            row: Row::solve(std::iter::empty(), 0, Ways::ONE, 0),
+            basis: None,
+            at: Timestamp::default(),
+            good_until: Timestamp::default(),
+        };
+        none.settle(geometry, Pace::default(), 0);
+        none
+    }
+
+    /// Everyone, by attempt.
+    pub fn iter(&self) -> impl Iterator<Item = (AttemptId, &Resident)> {
+        self.all.iter().map(|(&attempt, resident)| (attempt, resident))
+    }
+
+    /// One of them.
+    pub fn get(&self, attempt: AttemptId) -> Option<&Resident> {
+        self.all.get(&attempt)
+    }
+
+    /// The last row of the split.
+    pub fn row(&self) -> &Row {
+        &self.row
+    }
+
+    pub(super) fn add(&mut self, now: Timestamp, attempt: AttemptId, resident: Resident) {
+        self.all.insert(attempt, resident);
+        self.outdate(now);
+    }
+
+    pub(super) fn remove(&mut self, now: Timestamp, attempt: AttemptId) {
+        if self.all.remove(&attempt).is_some() {
+            self.outdate(now);
+        }
+    }
+
+    /// Time has passed: the row is to be made anew where that matters.
+    pub(super) fn look(&mut self, now: Timestamp) {
+        if now >= self.good_until {
+            self.outdate(now);
+        }
+    }
+
+    fn outdate(&mut self, now: Timestamp) {
+        (self.basis, self.at) = (None, self.at.max(now));
+    }
+
+    /// Makes the row anew where it is not up to date: exclusive ways are out of it, and whoever gains nothing by cache shares
+    /// one smallest mask.
+    pub(super) fn settle(&mut self, geometry: &CacheGeometry, pace: Pace, exclusive: u8) {
+        let basis = Some(Basis { geometry: *geometry, pace, exclusive });
+        if self.basis == basis {
+            return;
+        }
+        self.basis = basis;
+        let (mut light, mut leases, mut soonest) = (false, 0, f64::INFINITY);
+        let mut runners: Vec<Vec<f64>> = Vec::with_capacity(self.all.len());
+        for resident in self.all.values() {
+            if resident.isolation == Isolation::Exclusive {
+                leases += 1;
+                continue;
+            }
+            let left = resident.left(self.at);
+            if is_sensitive(&resident.curve, geometry) {
+                soonest = soonest.min(left * resident.expected.as_secs_f64());
+                runners.push(times(&resident.curve, geometry, pace.factor() * resident.weight * left));
+            } else {
+                light = true;
+            }
+        }
+        let least = geometry.min_ways;
+        let kept = exclusive + if light { least.get() } else { 0 };
+        let ways = geometry.usable_ways().get().saturating_sub(kept);
+        let classes = geometry.classes.saturating_sub(leases + u16::from(light));
+        self.row = Row::solve(runners.iter().map(Vec::as_slice), ways, least, classes);
+        // A row over nobody never ages; else it is good for a quarter of what the first to end has left.
+        let good_for = if soonest.is_finite() { (soonest / 4.0).clamp(1.0, 1e9) } else { 1e9 };
+        self.good_until = self.at + Duration::from_secs_f64(good_for);
+    }
+}

@@ -1,0 +1,269 @@
+//! What the index finds against a look at every domain.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::cache::{Bytes, CacheDomain, DomainId};
+use crate::cluster::{DomainView, Liveness, Pace, Resident, Row, WorkerView};
+use crate::curve::{Curve, CurvePoint, Provenance};
+use crate::function::Needs;
+use crate::id::{AttemptId, ContentHash, InvocationId, WorkerId};
+use crate::time::Timestamp;
+
+/// Numbers that only depend on the seed (splitmix64, Steele et al. 2014).
+pub(super) struct Dice(u64);
+
+impl Dice {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(super) fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % n
+    }
+
+    fn share(&mut self) -> f64 {
+        self.below(1 << 20) as f64 / f64::from(1 << 20)
+    }
+}
+
+/// A knee, a cliff or a flat line.
+pub(super) fn curve(dice: &mut Dice) -> Arc<Curve> {
+    let fastest = 0.05 + 2.0 * dice.share();
+    let gain = fastest * 3.0 * dice.share();
+    let (shape, knee) = (dice.below(3), 1 + dice.below(16));
+    let point = |mib: u64| {
+        let slower = match shape {
+            0 => gain / (1.0 + mib as f64 / knee as f64),
+            1 => gain * f64::from(mib < knee),
+            _ => 0.0,
+        };
+        let seconds = fastest + slower;
+        CurvePoint { cache: Bytes::mib(mib), seconds, low: seconds, high: seconds }
+    };
+    Arc::new(Curve::new((1..=20).map(point).collect(), Provenance::Measured).unwrap())
+}
+
+const GIB: u64 = 1 << 30;
+const CORES: u16 = 8;
+
+/// Workers of 11, 16 and 20 ways, some of them slower, each filled to between none and all of its cores.
+pub(super) fn cluster(dice: &mut Dice, workers: u64) -> ClusterView {
+    let mut view = ClusterView::default();
+    let mut attempts = 0;
+    for id in 0..workers {
+        let ways = Ways::clamped([11, 16, 20][dice.below(3) as usize]);
+        let pace = Pace::of([1.0, 1.0, 1.3, 1.7][dice.below(4) as usize]);
+        let domains = (0..1 + dice.below(2)).map(|id| {
+            let mut domain = CacheDomain::nominal(CORES, ways, Bytes::mib(1));
+            domain.id = DomainId(id as u16);
+            domain.geometry.classes = 7;
+            (domain.id, DomainView::new(domain, CORES))
+        });
+        view.insert(WorkerView {
+            id: WorkerId(id),
+            liveness: Liveness::Alive,
+            draining: dice.below(30) == 0,
+            enforced: true,
+            pace,
+            memory: Bytes(16 * GIB),
+            reserved_memory: Bytes(0),
+            domains: domains.collect(),
+        });
+        view.update(WorkerId(id), |worker| {
+            for domain in worker.domains.values_mut() {
+                for _ in 0..dice.below(u64::from(CORES) + 1) {
+                    attempts += 1;
+                    occupy(dice, domain, attempts);
+                    worker.reserved_memory.0 += dice.below(2) * GIB;
+                }
+            }
+        });
+    }
+    view
+}
+
+fn occupy(dice: &mut Dice, domain: &mut DomainView, attempt: u64) {
+    let isolation = if dice.below(8) == 0 && domain.free_exclusive() > 3 {
+        domain.reserved_exclusive += 2;
+        domain.exclusive_leases += 1;
+        Isolation::Exclusive
+    } else {
+        Isolation::Shared
+    };
+    domain.placed += 1;
+    domain.reserved_cores += 1;
+    domain.asked_shared += u32::from(isolation == Isolation::Shared);
+    let resident = Resident {
+        curve: curve(dice),
+        weight: 1.0,
+        isolation,
+        since: Timestamp(0),
+        expected: Duration::from_secs(1 + dice.below(9)),
+    };
+    let attempt = AttemptId { invocation: InvocationId(attempt), attempt: 0 };
+    domain.add_resident(Timestamp(dice.below(5_000_000_000)), attempt, resident);
+}
+
+pub(super) struct Ask {
+    pub(super) needs: Needs,
+    pub(super) curve: Arc<Curve>,
+    pub(super) avoid: Vec<WorkerId>,
+}
+
+impl Ask {
+    pub(super) fn any(dice: &mut Dice, workers: u64) -> Self {
+        let isolation = if dice.below(5) == 0 { Isolation::Exclusive } else { Isolation::Shared };
+        let needs = Needs {
+            cores: 1 + dice.below(3) as u16,
+            memory: Bytes((1 + dice.below(8)) * GIB / 2),
+            isolation,
+        };
+        let avoid = (0..dice.below(3)).map(|_| WorkerId(dice.below(workers))).collect();
+        Self { needs, curve: curve(dice), avoid }
+    }
+
+    pub(super) fn request(&self) -> Request<'_> {
+        let Self { needs, curve, avoid } = self;
+        Request { needs: *needs, curve, file: FILE, alone: false, avoid }
+    }
+}
+
+pub(super) const FILE: ContentHash = ContentHash([3; 32]);
+
+pub(super) fn wish(_: &CacheGeometry) -> Ways {
+    Ways::clamped(5)
+}
+
+/// What a placement costs, from the definition: the split with the newcomer, less the split without.
+pub(super) fn cost(
+    view: &ClusterView,
+    ask: &Ask,
+    cold: f64,
+    worker: &WorkerView,
+    domain: &DomainView,
+) -> f64 {
+    let geometry = domain.geometry();
+    let factor = worker.pace.factor();
+    let cold =
+        if view.holders(FILE).is_some_and(|holders| holders.contains(&worker.id)) { 0.0 } else { cold };
+    let times = cluster::times(&ask.curve, geometry, 1.0);
+    let row: &Row = domain.residents().row();
+    let own = if ask.needs.isolation == Isolation::Exclusive {
+        row.extra(5) + times[4] * factor
+    } else if cluster::is_sensitive(&ask.curve, geometry) {
+        row.adding(&times, factor, geometry.min_ways)
+    } else {
+        times[0] * factor
+    };
+    own + cold
+}
+
+/// The cheapest of all, found by looking at every one.
+pub(super) fn by_looking_at_all(view: &ClusterView, ask: &Ask, cold: f64) -> Option<f64> {
+    let request = ask.request();
+    let rooms = request.rooms(&wish, view);
+    rooms.map(|room| cost(view, ask, cold, room.worker, room.domain)).min_by(f64::total_cmp)
+}
+
+pub(super) fn cost_of(view: &ClusterView, ask: &Ask, cold: f64, placed: Placement) -> f64 {
+    let worker = view.worker(placed.worker).unwrap();
+    cost(view, ask, cold, worker, &worker.domains[&placed.domain])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn up_to_a_few_hundred_workers_the_index_finds_what_a_look_at_all_finds(seed in any::<u64>(), workers in 1u64..300) {
+        let mut dice = Dice::new(seed);
+        let mut view = cluster(&mut dice, workers);
+        for _ in 0..dice.below(40) {
+            view.holds_file(WorkerId(dice.below(workers)), FILE);
+        }
+        let config = BinPackingConfig { exact_up_to: 1000, ..BinPackingConfig::default() };
+        let cold = config.cold_start;
+        let mut scheduler = BinPacking::new(config);
+        for _ in 0..8 {
+            let ask = Ask::any(&mut dice, workers);
+            let found = scheduler.place(&ask.request(), &wish, &view).ok();
+            let found = found.map(|placed| cost_of(&view, &ask, cold, placed));
+            prop_assert_eq!(found, by_looking_at_all(&view, &ask, cold));
+        }
+    }
+
+    #[test]
+    fn the_index_follows_every_change(seed in any::<u64>()) {
+        let mut dice = Dice::new(seed);
+        let mut view = cluster(&mut dice, 12);
+        for step in 0..60 {
+            let id = WorkerId(dice.below(14));
+            match dice.below(6) {
+                0 => { view.remove(id); }
+                1 => {
+                    let other = cluster(&mut dice, 1).worker(WorkerId(0)).unwrap().clone();
+                    view.insert(WorkerView { id, ..other });
+                }
+                2 => { view.update(id, |worker| worker.pace = Pace::of(1.0 + dice.share())); }
+                3 => { view.update(id, |worker| worker.liveness = Liveness::Suspect); }
+                4 => { view.update(id, |worker| worker.liveness = Liveness::Alive); }
+                _ => {
+                    view.update(id, |worker| {
+                        let domain = worker.domains.values_mut().next().unwrap();
+                        if domain.free_cores() > 0 {
+                            occupy(&mut dice, domain, 1_000_000 + step);
+                        }
+                    });
+                }
+            }
+            // A view made of the same workers from nothing is the same to ask, and holds as much.
+            let mut fresh = ClusterView::default();
+            view.workers().for_each(|worker| fresh.insert(worker.clone()));
+            let ask = Ask::any(&mut dice, 14);
+            for scheduler in [&mut BinPacking::default() as &mut dyn Scheduler, &mut crate::scheduler::BestFit {}, &mut crate::scheduler::LeastLoaded {}] {
+                prop_assert_eq!(scheduler.place(&ask.request(), &wish, &view), scheduler.place(&ask.request(), &wish, &fresh));
+            }
+            prop_assert!((view.price() - fresh.price()).abs() < 1e-12);
+        }
+        let ids: Vec<WorkerId> = view.workers().map(|worker| worker.id).collect();
+        ids.into_iter().for_each(|id| { view.remove(id); });
+        prop_assert_eq!(view.price(), 0.0);
+        prop_assert_eq!(view.present(), 0);
+        prop_assert!(view.entries() < 60, "only places to be used again are left: {}", view.entries());
+    }
+}
+
+/// How much dearer than the best, in the mean and at worst, relative to the best.
+fn loss(workers: u64, candidates: usize) -> (f64, f64) {
+    let mut dice = Dice::new(2024 + workers);
+    let view = cluster(&mut dice, workers);
+    let config = BinPackingConfig { exact_up_to: 0, candidates, ..BinPackingConfig::default() };
+    let cold = config.cold_start;
+    let mut scheduler = BinPacking::new(config);
+    let (mut sum, mut worst): (f64, f64) = (0.0, 0.0);
+    let asks = 200;
+    for _ in 0..asks {
+        let ask = Ask::any(&mut dice, workers);
+        let placed = scheduler.place(&ask.request(), &wish, &view).unwrap();
+        let best = by_looking_at_all(&view, &ask, cold).unwrap();
+        let over = cost_of(&view, &ask, cold, placed) / best - 1.0;
+        sum += over;
+        worst = worst.max(over);
+    }
+    (sum / f64::from(asks), worst)
+}
+
+#[test]
+fn beyond_exact_the_loss_is_small() {
+    let (mean, worst) = loss(2_000, BinPackingConfig::default().candidates);
+    println!("2,000 workers: {mean:.5} in the mean, {worst:.5} at worst");
+    assert!(mean <= 0.005 && worst <= 0.1, "{mean} {worst}");
+    let (few, _) = loss(2_000, 4);
+    assert!(few >= mean, "fewer candidates are no better");
+}
