@@ -6,6 +6,8 @@
 //! | 1 | the request was refused or failed; a server could not start |
 //! | 2 | the command line, or a file that it names, makes no sense |
 //! | 3 | the master cannot be reached |
+//! | 4 | `fsched doctor`: masks will not be enforced yet, but a command that it shows would change that |
+//! | 5 | `fsched doctor`: masks will not be enforced on this machine |
 //! | 130 | interrupted |
 //!
 //! `fsched run` ends like the function it ran, so that its own failures keep out of the way:
@@ -28,6 +30,10 @@ pub const FAILED: u8 = 1;
 pub const USAGE: u8 = 2;
 /// The master cannot be reached.
 pub const UNREACHABLE: u8 = 3;
+/// Masks will not be enforced yet, but a command would change that.
+pub const NOT_ENFORCED_YET: u8 = 4;
+/// Masks will not be enforced on this machine.
+pub const NOT_ENFORCED_HERE: u8 = 5;
 /// The function's time was over.
 pub const TIMED_OUT: u8 = 124;
 /// The function was not run.

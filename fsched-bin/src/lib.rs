@@ -9,6 +9,7 @@
 //! | [`serve`] | a master or a worker as a process: from settings to a clean end |
 //! | [`up`] | a master and its workers with one command |
 //! | [`demo`] | the same, put to work for a minute |
+//! | [`doctor`] | what this machine has, and what fsched does with it |
 //! | [`child`] | processes of our own executable that do not outlive us |
 //! | [`table`], [`progress`], [`exit`] | what people and programs see |
 
@@ -16,6 +17,7 @@ pub mod child;
 pub mod cli;
 pub mod client;
 pub mod demo;
+pub mod doctor;
 pub mod exit;
 pub mod progress;
 pub mod serve;

@@ -22,7 +22,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::settings::{MasterFlags, MasterSettings, WorkerFlags, WorkerSettings};
-use crate::{demo, exit, serve, up};
+use crate::{demo, doctor, exit, serve, up};
 
 pub(crate) use run::EXECUTE;
 
@@ -37,6 +37,7 @@ use session::Session;
     after_help = concat!(
         "Examples:\n",
         "  fsched demo                                        see it work\n",
+        "  fsched doctor                                      whether masks will be enforced here\n",
         "  fsched up                                          a master and a worker, until Ctrl-C\n",
         "  fsched function push resize.py --command python3\n",
         "  fsched benchmark resize.py --input-size 1024\n",
@@ -114,6 +115,9 @@ enum Command {
     ///
     /// Needs nothing but this program, changes nothing on this machine, and takes well under a minute.
     Demo,
+    /// Show what this machine has, what fsched does with it, and what would help
+    #[command(after_help = doctor::HELP)]
+    Doctor,
     /// Print a commented configuration file with every key
     #[command(after_help = "Example:\n  fsched config worker > fsched-worker.toml")]
     Config {
@@ -148,6 +152,7 @@ pub fn run(cli: Cli) -> ExitCode {
             return exit::of_server(serve::worker::run(&flags, global.token_file.as_deref()));
         }
         Command::Demo => demo::run(global.json),
+        Command::Doctor => doctor::run(global.json),
         Command::Config { of } => print_text(match of {
             Program::Master => MasterSettings::SAMPLE,
             Program::Worker => WorkerSettings::SAMPLE,
@@ -168,7 +173,7 @@ pub fn run(cli: Cli) -> ExitCode {
 }
 
 /// Prints a text whole; a reader that goes away (`| head`) is no failure.
-fn print_text(text: &str) -> u8 {
+pub(crate) fn print_text(text: &str) -> u8 {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => exit::DONE,

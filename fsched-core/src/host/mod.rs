@@ -4,6 +4,7 @@
 //! | module | what |
 //! | --- | --- |
 //! | [`resctrl`] | the kernel's resctrl: whether it is there, how it is mounted, what it offers |
+//! | `kernel.rs` | [`Kernel`]: its release, and whether it was built with resctrl |
 //! | `processor.rs` | [`Processor`]: vendor, name and features as the kernel shows them |
 //! | `cpuid.rs` | [`Claims`]: cache allocation and monitoring as CPUID shows them, where there is x86 |
 //! | `mounts.rs` | [`Mount`]: the table of mounts |
@@ -13,6 +14,7 @@
 
 mod confinement;
 mod cpuid;
+mod kernel;
 mod mounts;
 mod processor;
 pub mod resctrl;
@@ -21,6 +23,7 @@ mod sys;
 
 pub use self::confinement::{Cgroups, Confinement, Landlock};
 pub use self::cpuid::{BandwidthClaim, CacheClaim, Claims, MonitoringClaim};
+pub use self::kernel::Kernel;
 pub use self::mounts::Mount;
 pub use self::processor::Processor;
 pub use self::rights::Rights;

@@ -4,8 +4,10 @@
 //! | module | machine | what is held |
 //! | --- | --- | --- |
 //! | [`bench`] | any | the machine is what the suite asked for: resctrl is the kernel's, and does what we build on |
+//! | [`doctor`] | Intel's, AMD's | `fsched doctor` is right, and the commands that it shows help |
 
 mod bench;
+mod doctor;
 
 use std::path::Path;
 

@@ -137,6 +137,17 @@ pub struct Enforcement {
     pub processes: Means,
 }
 
+impl Enforcement {
+    /// How a launcher of this process would enforce them. Makes and removes a control group to find out, as a launcher does.
+    pub fn here() -> Self {
+        Self::by(&Parents::find("fsched-look-"))
+    }
+
+    fn by(parents: &Parents) -> Self {
+        Self { memory: parents.memory_means(), processes: parents.process_means() }
+    }
+}
+
 /// Why there is no launcher.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -220,7 +231,7 @@ impl ProcessLauncher {
         remove_former_groups(dir, config.key, &parents).map_err(state(&dir.join(GROUPS)))?;
         let scratches = dir.join("scratch");
         let scratches = Scratches::open(scratches.clone()).map_err(state(&scratches))?;
-        let enforcement = Enforcement { memory: parents.memory_means(), processes: parents.process_means() };
+        let enforcement = Enforcement::by(&parents);
         let program = Program::new().map_err(system("memory for fsched-exec"))?;
         let guard = Guard::start(&program, life, &parents.paths()).map_err(system("a guard process"))?;
         let limits = ResourceLimits::new(enforcement, config.slots);
