@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `ledger.rs` | [`Ledger`]: the bookkeeping of one domain, pure: classes, leases, masks, and what moves when |
 //! | `memory.rs` | [`MemoryAllocator`]: ledgers and nothing else; masks are enforced by nobody, or by a simulator |
+//! | `resctrl/` | masks that hardware enforces, through the kernel's resctrl filesystem (feature `resctrl`) |
 //! | `unmanaged.rs` | [`Unmanaged`]: everybody gets the whole cache, for machines whose cache cannot be split |
 //! | `conformance.rs` | the contract as a suite, for every implementation |
 
@@ -11,6 +12,8 @@
 pub mod conformance;
 mod ledger;
 mod memory;
+#[cfg(all(feature = "resctrl", target_os = "linux"))]
+pub mod resctrl;
 mod unmanaged;
 
 use std::fmt;

@@ -1,0 +1,168 @@
+//! What there is to do with a resctrl filesystem, whoever it belongs to.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A resctrl filesystem: the kernel's, plain files that look like it, or one that only pretends and fails on demand.
+///
+/// Paths are relative to the root of the mount, with `/` between their parts, as in `info/L3/cbm_mask`. Errors are the
+/// system's, with its number in [`io::Error::raw_os_error`]. An implementation must:
+/// - write the whole text in a single `write()`, for the kernel takes each by itself, and never create a file;
+/// - make and remove one directory at a time: removing recursively is refused by the kernel;
+/// - read a file whole, from its beginning.
+///
+/// It keeps nothing in memory that another process could change.
+pub trait ResctrlFs: Send + Sync {
+    /// Where it is mounted, for messages.
+    fn root(&self) -> &Path;
+
+    /// Whether there is a resctrl filesystem, and not just a directory where one could be mounted.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] where the kernel knows no resctrl.
+    fn is_mounted(&self) -> io::Result<bool>;
+
+    /// What a file says.
+    ///
+    /// # Errors
+    /// The system's.
+    fn read(&self, path: &str) -> io::Result<String>;
+
+    /// Writes to a file, all at once.
+    ///
+    /// # Errors
+    /// The system's. What it has to say beyond that is in `info/last_cmd_status`.
+    fn write(&self, path: &str, text: &str) -> io::Result<()>;
+
+    /// Makes a group.
+    ///
+    /// # Errors
+    /// The system's.
+    fn make_group(&self, path: &str) -> io::Result<()>;
+
+    /// Removes a group; its tasks fall back to the root group.
+    ///
+    /// # Errors
+    /// The system's.
+    fn remove_group(&self, path: &str) -> io::Result<()>;
+
+    /// The names of the directories in a directory, sorted; `""` is the root.
+    ///
+    /// # Errors
+    /// The system's.
+    fn directories(&self, path: &str) -> io::Result<Vec<String>>;
+
+    /// Keeps others who ask for it too away for as long as the answer lives: `flock` on the root. Waits a little for
+    /// whoever has it now.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] where somebody does not give it back.
+    fn lock(&self) -> io::Result<Box<dyn Send>>;
+}
+
+impl<F: ResctrlFs + ?Sized> ResctrlFs for Box<F> {
+    fn root(&self) -> &Path {
+        (**self).root()
+    }
+
+    fn is_mounted(&self) -> io::Result<bool> {
+        (**self).is_mounted()
+    }
+
+    fn read(&self, path: &str) -> io::Result<String> {
+        (**self).read(path)
+    }
+
+    fn write(&self, path: &str, text: &str) -> io::Result<()> {
+        (**self).write(path, text)
+    }
+
+    fn make_group(&self, path: &str) -> io::Result<()> {
+        (**self).make_group(path)
+    }
+
+    fn remove_group(&self, path: &str) -> io::Result<()> {
+        (**self).remove_group(path)
+    }
+
+    fn directories(&self, path: &str) -> io::Result<Vec<String>> {
+        (**self).directories(path)
+    }
+
+    fn lock(&self) -> io::Result<Box<dyn Send>> {
+        (**self).lock()
+    }
+}
+
+/// What was tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    /// To read a file.
+    Read,
+    /// To write a file.
+    Write,
+    /// To make a group.
+    MakeGroup,
+    /// To remove a group.
+    RemoveGroup,
+    /// To list a directory.
+    List,
+}
+
+impl std::fmt::Display for Act {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Read => "reading",
+            Self::Write => "writing",
+            Self::MakeGroup => "making the group",
+            Self::RemoveGroup => "removing the group",
+            Self::List => "listing",
+        })
+    }
+}
+
+/// What the kernel refused, with all that it says about it. To be decided by its number, not by its text: that may be of
+/// an earlier command.
+#[derive(Debug, thiserror::Error)]
+#[error("{act} {}{}: {source}{}", .path.display(), wrote(.text.as_deref()), said(.status))]
+pub struct FsError {
+    /// What was tried.
+    pub act: Act,
+    /// On what.
+    pub path: PathBuf,
+    /// What was written, where it was a write.
+    pub text: Option<String>,
+    /// What `info/last_cmd_status` said after it; empty where it could not be read.
+    pub status: String,
+    /// The system's error.
+    pub source: io::Error,
+}
+
+impl FsError {
+    /// The number of the system's error.
+    pub fn errno(&self) -> Option<i32> {
+        self.source.raw_os_error()
+    }
+
+    /// Whether what it was tried on is not there (any more).
+    pub fn is_gone(&self) -> bool {
+        matches!(self.errno(), Some(libc::ENOENT | libc::ENODEV))
+    }
+
+    /// Whether there is no class, no RMID or no way left, now or for a while.
+    pub fn is_full(&self) -> bool {
+        matches!(self.errno(), Some(libc::ENOSPC | libc::EBUSY))
+    }
+}
+
+fn wrote(text: Option<&str>) -> String {
+    text.map(|text| format!(" {text:?}")).unwrap_or_default()
+}
+
+fn said(status: &str) -> String {
+    if status.is_empty() {
+        String::new()
+    } else {
+        format!(" (the kernel says: {})", status.replace('\n', "; "))
+    }
+}
