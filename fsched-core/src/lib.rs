@@ -12,6 +12,7 @@
 //! | [`launcher`] | the seam: start a function's process in its class, watch it, end it |
 //! | [`store`] | the seam: keep functions, samples, workers |
 //! | `host` | what the machine at hand has: resctrl, CPUID, rights, means to confine (feature `resctrl`, Linux) |
+//! | [`split`] | pure solvers: who gets how many ways of one cache, and which |
 //! | [`cluster`] | the workers and what is promised on them |
 //! | [`cache`], [`curve`], [`sample`], [`function`], [`invocation`], [`id`], [`time`] | the words |
 //! | `mock` | mocks of the seams, for tests (feature `test-util`) |
@@ -35,6 +36,7 @@ pub mod node;
 pub mod predictor;
 pub mod sample;
 pub mod scheduler;
+pub mod split;
 pub mod store;
 pub mod time;
 pub mod transport;

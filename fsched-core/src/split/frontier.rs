@@ -1,0 +1,121 @@
+use crate::split::{MAX_WAYS, Room, Runner};
+
+/// One value for every number of ways, 0 to 32.
+pub(super) type PerWays<T> = [T; MAX_WAYS + 1];
+
+/// What the best split of some runners costs, for every number of ways up to the room's: the dynamic programme's last row.
+///
+/// The cost is the sum of weight × slowdown; infinite where the ways do not suffice for a mask each. It looks at the number of
+/// ways only, so where foreign masks cut the room in pieces it is a lower bound. Adding a runner is O(ways²), asking what
+/// one would cost is O(ways); pinned runners change nothing.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Frontier {
+    ways: u8,
+    min: u8,
+    cost: PerWays<f64>,
+}
+
+impl Frontier {
+    /// Nobody in this room.
+    pub fn empty(room: Room) -> Self {
+        Self { ways: room.ways(), min: room.min(), cost: [0.0; MAX_WAYS + 1] }
+    }
+
+    /// All of these in this room.
+    pub fn of(room: Room, runners: &[Runner<'_>]) -> Self {
+        runners.iter().fold(Self::empty(room), |frontier, runner| frontier.with(runner))
+    }
+
+    /// The same runners and one more.
+    #[must_use]
+    pub fn with(&self, runner: &Runner<'_>) -> Self {
+        if runner.pinned.is_some() {
+            return *self;
+        }
+        let cost =
+            best_splits::<Add>(&self.cost, &costs(runner), self.ways, self.min, &mut [0; MAX_WAYS + 1]);
+        Self { cost, ..*self }
+    }
+
+    /// What the best split costs with all ways; `None` where there is no room for everybody.
+    pub fn cost(&self) -> Option<f64> {
+        self.cost_at(self.ways)
+    }
+
+    /// What the best split costs with `ways` ways, at most all there are; `None` where that is too few.
+    pub fn cost_at(&self, ways: u8) -> Option<f64> {
+        let cost = self.cost[usize::from(ways.min(self.ways))];
+        cost.is_finite().then_some(cost)
+    }
+
+    /// What the best split costs with one runner more; `None` where there is no room for it. Equal to `self.with(runner).cost()`.
+    pub fn cost_with(&self, runner: &Runner<'_>) -> Option<f64> {
+        if runner.pinned.is_some() {
+            return self.cost();
+        }
+        let all = self.ways;
+        let cost = (self.min..=all)
+            .map(|ways| self.cost[usize::from(all - ways)] + runner.weight * runner.slowdown.at(ways))
+            .fold(f64::INFINITY, f64::min);
+        cost.is_finite().then_some(cost)
+    }
+
+    /// How many ways there are.
+    pub fn ways(&self) -> u8 {
+        self.ways
+    }
+}
+
+/// How the costs of two runners make one.
+pub(super) trait Combine {
+    fn combine(a: f64, b: f64) -> f64;
+}
+
+/// The sum.
+pub(super) struct Add;
+
+impl Combine for Add {
+    fn combine(a: f64, b: f64) -> f64 {
+        a + b
+    }
+}
+
+/// The larger.
+pub(super) struct Max;
+
+impl Combine for Max {
+    fn combine(a: f64, b: f64) -> f64 {
+        if a > b { a } else { b }
+    }
+}
+
+/// Weight × slowdown by ways.
+pub(super) fn costs(runner: &Runner<'_>) -> PerWays<f64> {
+    std::array::from_fn(|ways| runner.weight * runner.slowdown.at(ways as u8))
+}
+
+/// For every number of ways the least of `combine(before[ways − own], cost[own])`, and in `choice` the fewest own ways that reach it.
+///
+/// Rounding keeps order (`a ≤ b` makes `a + c ≤ b + c`), so the least over all splits of a sum added up from the left is
+/// exactly what this finds, to the last bit.
+pub(super) fn best_splits<C: Combine>(
+    before: &PerWays<f64>,
+    cost: &PerWays<f64>,
+    ways: u8,
+    min: u8,
+    choice: &mut PerWays<u8>,
+) -> PerWays<f64> {
+    let ways = usize::from(ways).min(MAX_WAYS);
+    let mut best = [f64::INFINITY; MAX_WAYS + 1];
+    for own in usize::from(min)..=ways {
+        let cost = cost[own];
+        let rest = &before[..=ways - own];
+        for ((best, choice), &rest) in best[own..=ways].iter_mut().zip(&mut choice[own..=ways]).zip(rest) {
+            let all = C::combine(rest, cost);
+            let better = all < *best;
+            *best = if better { all } else { *best };
+            *choice = if better { own as u8 } else { *choice };
+        }
+    }
+    best
+}

@@ -1,0 +1,69 @@
+use crate::cache::WayMask;
+use crate::split::Room;
+
+/// One mask to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Write {
+    /// Whose, by its place in the list.
+    pub who: usize,
+    /// What is to be written.
+    pub mask: WayMask,
+}
+
+/// The order in which to write masks so that nobody starves on the way from `from` to `to`, which are disjoint each; `None` is a
+/// newcomer that has no mask yet.
+///
+/// Every mask written is legal in `room`. After every write the masks are disjoint, unless they stand so close that they
+/// cannot pass each other: then a new mask is written over others' old ones, which are still as large as a mask has to be, and those
+/// go on to theirs at once. Most masks are written once; one that is in the way of another shrinks first.
+pub fn writes(room: Room, from: &[Option<WayMask>], to: &[WayMask]) -> Vec<Write> {
+    let mut now = from.to_vec();
+    let mut order = Vec::new();
+    let mut write = |now: &mut Vec<Option<WayMask>>, who: usize, mask: WayMask| {
+        now[who] = Some(mask);
+        order.push(Write { who, mask });
+    };
+    loop {
+        let waiting: Vec<usize> = (0..to.len()).filter(|&i| now[i] != Some(to[i])).collect();
+        let Some(&first) = waiting.first() else { return order };
+        let ready = |i: &&usize| others(&now, **i) & to[**i].bits() == 0;
+        // Who only gives ways up goes first, and is always ready.
+        let shrinks = |i: &usize| now[*i].is_some_and(|mask| to[*i].bits() & !mask.bits() == 0);
+        if let Some(&who) = waiting.iter().filter(ready).max_by_key(|i| shrinks(i)) {
+            write(&mut now, who, to[who]);
+            continue;
+        }
+        let asides = waiting.iter().filter_map(|&who| Some((who, step_aside(room, &now, who, to)?)));
+        match asides.min_by_key(|(_, aside)| aside.len()) {
+            Some((who, aside)) => {
+                aside.into_iter().for_each(|(blocker, mask)| write(&mut now, blocker, mask));
+                write(&mut now, who, to[who]);
+            }
+            // Over whom the fewest ways are, for a moment.
+            None => {
+                let over = |i: &usize| (others(&now, *i) & to[*i].bits()).count_ones();
+                let who = waiting.iter().copied().min_by_key(over).unwrap_or(first);
+                write(&mut now, who, to[who]);
+            }
+        }
+    }
+}
+
+/// What everybody but `who` has.
+fn others(now: &[Option<WayMask>], who: usize) -> u32 {
+    let others = now.iter().enumerate().filter(|(i, _)| *i != who);
+    others.filter_map(|(_, mask)| *mask).fold(0, |all, mask| all | mask.bits())
+}
+
+/// Smaller masks for those in the way of `who`; `None` where somebody would be left with less than a mask.
+fn step_aside(
+    room: Room,
+    now: &[Option<WayMask>],
+    who: usize,
+    to: &[WayMask],
+) -> Option<Vec<(usize, WayMask)>> {
+    let blockers = now.iter().enumerate().filter(|(i, _)| *i != who);
+    let blockers = blockers.filter_map(|(i, mask)| Some((i, (*mask)?)));
+    let blockers = blockers.filter(|(_, mask)| mask.overlaps(to[who]));
+    blockers.map(|(i, mask)| Some((i, room.largest_mask(mask.bits() & !to[who].bits())?))).collect()
+}
