@@ -82,6 +82,49 @@ impl CacheAsk {
     }
 }
 
+/// How much somebody's slowdown counts against that of others: above zero, 1 for most.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(try_from = "f64", into = "f64")]
+pub struct Weight(f64);
+
+/// A number that is not a weight.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+#[error("{0} is not a weight: it has to be above zero and at most {max}", max = Weight::MAX)]
+pub struct WeightError(pub f64);
+
+impl Weight {
+    /// What most have.
+    pub const ONE: Self = Self(1.0);
+    /// The most anybody may have; the least is its inverse.
+    pub const MAX: f64 = 1e6;
+
+    /// The number.
+    pub fn get(self) -> f64 {
+        self.0
+    }
+}
+
+impl Default for Weight {
+    fn default() -> Self {
+        Self::ONE
+    }
+}
+
+impl TryFrom<f64> for Weight {
+    type Error = WeightError;
+
+    fn try_from(number: f64) -> Result<Self, WeightError> {
+        let fits = (1.0 / Self::MAX..=Self::MAX).contains(&number);
+        if fits { Ok(Self(number)) } else { Err(WeightError(number)) }
+    }
+}
+
+impl From<Weight> for f64 {
+    fn from(weight: Weight) -> f64 {
+        weight.0
+    }
+}
+
 /// What the master tells a worker to do.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Order {
@@ -109,6 +152,10 @@ pub struct Order {
     pub cache: CacheAsk,
     /// How its time depends on cache, for the worker's own splitting.
     pub curve: Arc<Curve>,
+    /// How much its slowdown counts there.
+    pub weight: Weight,
+    /// How long it should take with what it asks for; zero: nobody knows.
+    pub expected: Duration,
     /// Whether it has to run with nobody else in its domain: a benchmark.
     pub alone: bool,
 }

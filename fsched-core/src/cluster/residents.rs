@@ -9,6 +9,7 @@ use crate::cache::{CacheGeometry, Ways};
 use crate::curve::Curve;
 use crate::function::Isolation;
 use crate::id::AttemptId;
+use crate::invocation::Weight;
 use crate::time::Timestamp;
 
 /// How many times longer everything takes on a worker than on the one that curves speak of, in sixteenths of an
@@ -35,7 +36,7 @@ pub struct Resident {
     /// How its time depends on cache.
     pub curve: Arc<Curve>,
     /// How much its time counts; 1 for most.
-    pub weight: f64,
+    pub weight: Weight,
     /// Whether others may share its ways.
     pub isolation: Isolation,
     /// Since when it is there.
@@ -159,7 +160,7 @@ impl Residents {
             let left = resident.left(self.at);
             if is_sensitive(&resident.curve, geometry) {
                 soonest = soonest.min(left * resident.expected.as_secs_f64());
-                runners.push(times(&resident.curve, geometry, pace.factor() * resident.weight * left));
+                runners.push(times(&resident.curve, geometry, pace.factor() * resident.weight.get() * left));
             } else {
                 light = true;
             }

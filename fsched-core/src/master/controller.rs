@@ -11,7 +11,7 @@ use crate::cluster::Resident;
 use crate::function::{Function, Isolation, Needs};
 use crate::id::{AttemptId, ContentHash, FunctionId, InvocationId, WorkerId};
 use crate::invocation::{
-    CacheAsk, Ending, Estimate, Invocation, InvocationState, LostReason, Order, Outcome, Report, Submission,
+    CacheAsk, Ending, Estimate, Invocation, InvocationState, LostReason, Order, Outcome, Report, Submission, Weight,
 };
 use crate::predictor::{Knowledge, Prediction};
 use crate::sample::{Origin, Sample};
@@ -128,6 +128,11 @@ pub(super) fn from_record(record: &InvocationRecord, end: EndKind, at: Timestamp
         submitted: record.submitted,
         state: InvocationState::Ended { end, at, outcome },
     }
+}
+
+/// Expected seconds; more than a year is as good as a year.
+fn duration(seconds: f64) -> Duration {
+    Duration::from_secs_f64(seconds.clamp(0.0, 365.0 * 86_400.0))
 }
 
 fn end_kind(report: &Report) -> EndKind {
@@ -267,10 +272,10 @@ impl Master {
         });
         let resident = Resident {
             curve: Arc::clone(curve),
-            weight: 1.0,
+            weight: Weight::ONE,
             isolation: needs.isolation,
             since: now,
-            expected: Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX),
+            expected: duration(seconds),
         };
         self.members.reserve(now, Promise { attempt, placement, needs, alone, resident });
         live.invocation.estimate = Some(Estimate {
@@ -316,6 +321,8 @@ impl Master {
             domain: estimate.domain,
             cache: CacheAsk::new(live.needs.isolation, estimate.ways),
             curve: Arc::clone(&live.prediction.curve),
+            weight: Weight::ONE,
+            expected: duration(estimate.seconds),
             alone: live.probe.is_some(),
         };
         effects.push(Effect::Send { to, order: Box::new(order) });

@@ -339,6 +339,8 @@ impl Rig {
             domain: DomainId(0),
             cache: CacheAsk::Shared(ways(2)),
             curve: Arc::new(Curve::flat(1.0, 2.0, Provenance::Prior)),
+            weight: Default::default(),
+            expected: std::time::Duration::from_secs(1),
             alone: false,
         }
     }

@@ -46,6 +46,8 @@ fn order(n: u64) -> Order {
         domain: DomainId(0),
         cache: CacheAsk::Shared(ways(2)),
         curve: Arc::new(curve.unwrap()),
+        weight: Default::default(),
+        expected: Duration::from_secs(1),
         alone: false,
     }
 }

@@ -8,7 +8,7 @@ use fsched_core::cluster::PROTOCOL_VERSION;
 use fsched_core::curve::Curve;
 use fsched_core::function::{InputSize, Isolation, Needs};
 use fsched_core::id::{AttemptId, ContentHash, FunctionId};
-use fsched_core::invocation::{CacheAsk, Order};
+use fsched_core::invocation::{CacheAsk, Order, Weight};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +48,12 @@ pub struct OrderBody {
     pub cache: CacheAsk,
     /// How its time depends on cache.
     pub curve: Arc<Curve>,
+    /// How much its slowdown counts there. Missing: as much as others'.
+    #[serde(default)]
+    pub weight: Weight,
+    /// How long it should take with what it asks for. Zero or missing: nobody knows.
+    #[serde(default)]
+    pub expected: Duration,
     /// Whether it has to run with nobody else in its domain.
     pub alone: bool,
 }
@@ -76,6 +82,8 @@ impl From<Order> for OrderBody {
             domain: order.domain,
             cache: order.cache,
             curve: order.curve,
+            weight: order.weight,
+            expected: order.expected,
             alone: order.alone,
         }
     }
@@ -101,6 +109,7 @@ impl TryFrom<OrderBody> for Order {
             serde_json::from_str::<IgnoredAny>(payload).map_err(|e| WireError::value("payload", e))?;
         }
         check::durations("timeout", [body.timeout])?;
+        check::durations("expected", [body.expected])?;
         let needs = Needs { cores: body.cores, memory: body.memory, isolation: body.isolation };
         Ok(Self {
             term: body.term,
@@ -115,6 +124,8 @@ impl TryFrom<OrderBody> for Order {
             domain: body.domain,
             cache: body.cache,
             curve: body.curve,
+            weight: body.weight,
+            expected: body.expected,
             alone: body.alone,
         })
     }

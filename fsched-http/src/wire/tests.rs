@@ -44,6 +44,8 @@ fn order() -> Order {
         domain: DomainId(4),
         cache: CacheAsk::Exclusive(Ways::clamped(6)),
         curve: Arc::new(Curve::new(points, Provenance::Measured).unwrap().with_traffic(traffic)),
+        weight: 1.5.try_into().unwrap(),
+        expected: Duration::from_millis(125),
         alone: true,
     }
 }
@@ -219,6 +221,9 @@ fn orders_that_cannot_be_are_refused() {
         ("/curve/points", json!([])),
         ("/curve/points/0/seconds", json!(0.01)),
         ("/curve/points/0/low", json!(-1.0)),
+        ("/weight", json!(0.0)),
+        ("/weight", json!(1e300)),
+        ("/expected", json!({"secs": u64::MAX, "nanos": 0})),
     ] {
         let body = with(golden, path, value);
         assert!(refused::<OrderBody, Order>(body.clone()), "{body}");

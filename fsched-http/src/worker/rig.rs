@@ -77,6 +77,8 @@ impl Rig {
             domain: DomainId(0),
             cache: CacheAsk::Shared(Ways::clamped(2)),
             curve: Arc::new(Curve::flat(1.0, 2.0, Provenance::Prior)),
+            weight: Default::default(),
+            expected: Duration::from_secs(1),
             alone: false,
         }
     }

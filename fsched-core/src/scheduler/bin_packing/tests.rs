@@ -11,6 +11,7 @@ use crate::cluster::{DomainView, Liveness, Pace, Resident, Row, WorkerView};
 use crate::curve::{Curve, CurvePoint, Provenance};
 use crate::function::Needs;
 use crate::id::{AttemptId, ContentHash, InvocationId, WorkerId};
+use crate::invocation::Weight;
 use crate::time::Timestamp;
 
 /// Numbers that only depend on the seed (splitmix64, Steele et al. 2014).
@@ -102,7 +103,7 @@ fn occupy(dice: &mut Dice, domain: &mut DomainView, attempt: u64) {
     domain.asked_shared += u32::from(isolation == Isolation::Shared);
     let resident = Resident {
         curve: curve(dice),
-        weight: 1.0,
+        weight: Weight::ONE,
         isolation,
         since: Timestamp(0),
         expected: Duration::from_secs(1 + dice.below(9)),
