@@ -11,7 +11,8 @@ use crate::cluster::Resident;
 use crate::function::{Function, Isolation, Needs};
 use crate::id::{AttemptId, ContentHash, FunctionId, InvocationId, WorkerId};
 use crate::invocation::{
-    CacheAsk, Ending, Estimate, Invocation, InvocationState, LostReason, Order, Outcome, Report, Submission, Weight,
+    CacheAsk, Ending, Estimate, Invocation, InvocationState, LostReason, Order, Outcome, Report, Submission,
+    Weight,
 };
 use crate::predictor::{Knowledge, Prediction};
 use crate::sample::{Origin, Sample};
