@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, getpgid, kill_process_group, pidfd_open, pidfd_send_signal};
 
+use super::birth::Stillborn;
 use super::cgroup::{self, Slot};
 use super::identity::Marks;
 use super::scratch::Scratch;
@@ -217,19 +218,31 @@ impl Runner {
             stderr: stderr_end,
         };
         let since = Instant::now();
-        let child = spawn::spawn(&shared.config, &shared.program, &shared.limits, launch, start)
-            .map_err(|error| format!("its process cannot be made: {error}"))?;
-        let pid = Pid::from_child(&child);
-        let handle = match pidfd_open(pid, PidfdFlags::empty()) {
-            Ok(handle) => Arc::new(handle),
-            Err(error) => {
-                let _ = kill_process_group(pid, Signal::KILL);
-                let _ = sys::reap(pid);
-                tree::end(&marks, self.slot.as_mut());
-                return Err(format!("its process cannot be watched: {error}"));
+        let (pid, handle) = match &shared.direct {
+            Some(empty) => match spawn::bear(&shared.config, &shared.limits, launch, &start, empty) {
+                Ok(born) => born,
+                Err(Stillborn::NoProcess(error)) => return Err(no_process(&error)),
+                Err(Stillborn::Failed(stage, error)) => {
+                    return Err(spawn::explain(&shared.config, launch, stage, &error));
+                }
+            },
+            None => {
+                let child = spawn::spawn(&shared.config, &shared.program, &shared.limits, launch, start);
+                let pid = Pid::from_child(&child.map_err(|error| no_process(&error))?);
+                (pid, self.watch(pid, &marks)?)
             }
         };
-        Ok(Started { pid, handle, since, marks, feed, stdout, stderr })
+        Ok(Started { pid, handle: Arc::new(handle), since, marks, feed, stdout, stderr })
+    }
+
+    /// A handle on a process that was started without one.
+    fn watch(&mut self, pid: Pid, marks: &Marks) -> Result<OwnedFd, String> {
+        pidfd_open(pid, PidfdFlags::empty()).map_err(|error| {
+            let _ = kill_process_group(pid, Signal::KILL);
+            let _ = sys::reap(pid);
+            tree::end(marks, self.slot.as_mut());
+            format!("its process cannot be watched: {error}")
+        })
     }
 
     /// Feeds, reads and waits until the first process is dead, then ends the rest.
@@ -326,6 +339,10 @@ impl Started {
         let mut results = fds.iter().map(|fd| !fd.revents().is_empty());
         watched.map(|watched| watched.is_some() && results.next().unwrap_or(false))
     }
+}
+
+fn no_process(error: &std::io::Error) -> String {
+    format!("its process cannot be made: {error}")
 }
 
 fn exit_kind(status: libc::c_int) -> ExitKind {

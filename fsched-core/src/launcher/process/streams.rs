@@ -2,7 +2,6 @@
 
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::process::Stdio;
 use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -85,15 +84,15 @@ pub(super) struct Feed {
 }
 
 impl Feed {
-    /// The end for the function, and what remains to be written while it runs.
-    pub(super) fn new(text: Option<Arc<str>>) -> io::Result<(Stdio, Option<Self>)> {
-        let Some(text) = text else { return Ok((Stdio::null(), None)) };
+    /// The end for the function (none: its input is empty), and what remains to be written while it runs.
+    pub(super) fn new(text: Option<Arc<str>>) -> io::Result<(Option<PipeReader>, Option<Self>)> {
+        let Some(text) = text else { return Ok((None, None)) };
         let (reader, pipe) = io::pipe()?;
         fcntl_setfl(&pipe, OFlags::NONBLOCK)?;
         let mut feed = Self { pipe, text, written: 0 };
         // Mostly all of it fits, and nobody has to wait for room.
         let goes_on = feed.write();
-        Ok((reader.into(), goes_on.then_some(feed)))
+        Ok((Some(reader), goes_on.then_some(feed)))
     }
 
     /// What to wait for.
