@@ -5,9 +5,11 @@
 //! | --- | --- | --- |
 //! | [`bench`] | any | the machine is what the suite asked for: resctrl is the kernel's, and does what we build on |
 //! | [`doctor`] | Intel's, AMD's | `fsched doctor` is right, and the commands that it shows help |
+//! | [`replay`] | any | the pretended kernel of `fsched-core` answers like the real one |
 
 mod bench;
 mod doctor;
+mod replay;
 
 use std::path::Path;
 

@@ -34,9 +34,6 @@ impl State {
             return Err(errno(libc::EINVAL));
         }
         let parts: Vec<&str> = path.split('/').collect();
-        if parts.iter().any(|part| part.len() > 255) {
-            return Err(errno(libc::ENAMETOOLONG));
-        }
         if self.is_there(path) {
             return Err(errno(libc::EEXIST));
         }
@@ -86,7 +83,7 @@ impl State {
         Err(errno(if self.limbo > 0 { libc::EBUSY } else { libc::ENOSPC }))
     }
 
-    /// What a new group gets: all that no exclusive group has; of that the lowest run where there may be no gaps.
+    /// What a new group gets: all that no exclusive group has; of that the lowest run, also where there may be gaps.
     fn initial_mask(&self, domain: DomainId) -> Option<u32> {
         let lines = self.cache_lines();
         let of = |group: &Group| lines.iter().fold(0, |all, line| all | group.values[&(*line, domain)]);
@@ -98,7 +95,7 @@ impl State {
             }
         }
         mask |= !used & self.machine.all_ways();
-        if !self.machine.sparse && mask != 0 {
+        if mask != 0 {
             let first = mask.trailing_zeros();
             let run = (mask >> first).trailing_ones();
             mask = (u32::MAX >> (32 - run)) << first;
@@ -143,7 +140,7 @@ impl State {
                 true
             }
             "pseudo-locksetup" => {
-                self.say("Pseudo-locking not supported");
+                self.say(if self.machine.cdp { "CDP enabled" } else { "Pseudo-locking not supported" });
                 return Err(errno(libc::EINVAL));
             }
             _ => {

@@ -147,9 +147,7 @@ impl State {
     fn bandwidth(&self, text: &str) -> Result<u32, Option<String>> {
         let Some(machine) = self.machine.bandwidth else { return Err(None) };
         let Some(value) = number(text, 10).and_then(|value| u32::try_from(value).ok()) else {
-            let what =
-                if self.machine.old_kernel { "Non-decimal digit in MB value" } else { "Invalid MB value" };
-            return Err(Some(format!("{what} {text}")));
+            return Err(Some(format!("Invalid MB value {text}")));
         };
         if value < machine.least || value > 100 {
             return Err(Some(format!("MB value {value} out of range [{},100]", machine.least)));
