@@ -8,10 +8,12 @@
 //! | [`settings`] | what master and worker can be told by file, environment and flag |
 //! | [`serve`] | a master or a worker as a process: from settings to a clean end |
 //! | [`up`] | a master and its workers with one command |
+//! | [`profile`] | a function's curve without hardware that divides a cache |
 //! | [`demo`] | the same, put to work for a minute |
 //! | [`doctor`] | what this machine has, and what fsched does with it |
 //! | [`child`] | processes of our own executable that do not outlive us |
 //! | [`table`], [`progress`], [`exit`] | what people and programs see |
+//! | [`signals`] | Ctrl-C and its kin |
 
 pub mod child;
 pub mod cli;
@@ -19,8 +21,10 @@ pub mod client;
 pub mod demo;
 pub mod doctor;
 pub mod exit;
+pub mod profile;
 pub mod progress;
 pub mod serve;
 pub mod settings;
+pub mod signals;
 pub mod table;
 pub mod up;

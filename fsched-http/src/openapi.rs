@@ -19,12 +19,13 @@ use crate::wire::api;
     paths(
         tasks::push, tasks::run, tasks::benchmark, tasks::submit,
         functions::list_functions, functions::show_function, functions::remove_function, functions::curve,
+        functions::file, functions::profile,
         invocations::list_invocations, invocations::show_invocation, invocations::cancel_invocation,
         cluster::add_worker, cluster::worker_systems, cluster::list_workers, cluster::remove_worker,
         cluster::drain_worker, cluster::register_worker,
         meta::generosity, meta::status, meta::healthz, meta::readyz, meta::metrics,
     ),
-    components(schemas(api::ErrorAnswer)),
+    components(schemas(api::ErrorAnswer, api::ProfilePointBody)),
     tags(
         (name = "tasks", description = "Push functions and run them"),
         (name = "functions", description = "What functions there are"),

@@ -5,12 +5,14 @@
 //! | `mod.rs` | [`Cli`]: the commands and the options that all of them share |
 //! | `function.rs` | `fsched function push`, `list`, `show`, `remove` |
 //! | `run.rs` | `fsched run` and `fsched benchmark` |
+//! | `profile.rs` | `fsched profile` |
 //! | `invocations.rs` | `fsched invocations list`, `show`, `cancel` |
 //! | `workers.rs` | `fsched workers list`, `add`, `drain`, `remove`, and `fsched status` |
 //! | `session.rs` | one command at work: the client, the output, Ctrl-C |
 
 mod function;
 mod invocations;
+pub(crate) mod profile;
 mod run;
 mod session;
 mod workers;
@@ -98,11 +100,18 @@ enum Command {
     #[command(subcommand)]
     Function(function::Function),
     /// Run a function a few times alone, to learn how its time depends on the cache
-    #[command(after_help = "Example:\n  fsched benchmark resize.py --input-size 1024")]
+    ///
+    /// Where hardware does not divide its cache that shows one point only; --profile adds what a simulated cache shows.
+    #[command(
+        after_help = "Examples:\n  fsched benchmark resize.py --input-size 1024\n  fsched benchmark resize.py --input-size 1024 --profile"
+    )]
     Benchmark(run::BenchmarkArgs),
     /// Run a function; prints what it prints, and ends as it ends
     #[command(after_help = run::HELP)]
     Run(run::RunArgs),
+    /// Learn how a command's time depends on the cache, on hardware that does not divide it
+    #[command(after_help = profile::HELP)]
+    Profile(profile::ProfileArgs),
     /// List, show and cancel invocations
     #[command(subcommand)]
     Invocations(invocations::Invocations),
@@ -114,7 +123,8 @@ enum Command {
     /// See it work: a master, two workers, three functions of different cache appetite
     ///
     /// Needs nothing but this program, changes nothing on this machine, and takes well under a minute.
-    Demo,
+    #[command(after_help = "Examples:\n  fsched demo\n  fsched demo --profile")]
+    Demo(demo::DemoArgs),
     /// Show what this machine has, what fsched does with it, and what would help
     #[command(after_help = doctor::HELP)]
     Doctor,
@@ -151,7 +161,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Worker(flags) => {
             return exit::of_server(serve::worker::run(&flags, global.token_file.as_deref()));
         }
-        Command::Demo => demo::run(global.json),
+        Command::Demo(args) => demo::run(&args, global.json),
         Command::Doctor => doctor::run(global.json),
         Command::Config { of } => print_text(match of {
             Program::Master => MasterSettings::SAMPLE,
@@ -164,6 +174,7 @@ pub fn run(cli: Cli) -> ExitCode {
         }
         Command::Function(command) => Session::work(&global, async |session| command.run(session).await),
         Command::Benchmark(args) => Session::work(&global, async |session| args.run(session).await),
+        Command::Profile(args) => Session::work(&global, async |session| args.run(session).await),
         Command::Run(args) => Session::work(&global, async |session| args.run(session).await),
         Command::Invocations(command) => Session::work(&global, async |session| command.run(session).await),
         Command::Workers(command) => Session::work(&global, async |session| command.run(session).await),

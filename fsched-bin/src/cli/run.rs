@@ -1,13 +1,19 @@
 //! `fsched run` and `fsched benchmark`.
 
+use std::ffi::OsString;
+use std::fs::Permissions;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 
 use clap::Args;
+use fsched_core::function::Command;
 use serde_json::{Value, json};
 
+use super::profile::{self, How};
 use super::session::{Done, Session, Stop};
 use crate::client::answer::{BenchmarkAnswer, FunctionRow, RunAnswer, RunResult};
 use crate::client::{ClientError, segment};
+use crate::profile::Profile;
 use crate::settings::Span;
 use crate::{exit, table};
 
@@ -50,6 +56,11 @@ pub(super) struct RunArgs {
 pub(super) struct BenchmarkArgs {
     #[command(flatten)]
     what: What,
+    /// Profile it too, here and now, under Valgrind: for hardware that does not divide its cache
+    #[arg(long)]
+    profile: bool,
+    #[command(flatten, next_help_heading = "Options of --profile")]
+    how: How,
 }
 
 impl What {
@@ -166,21 +177,59 @@ impl BenchmarkArgs {
                 return Err(Stop::Code(code));
             }
         };
-        session.show(&answer, || {
-            let benchmark: BenchmarkAnswer = session.client.parse(answer.clone())?;
-            let mut text = format!(
-                "{}\n{} runs, spread {:.1} %, masks {}\n\n{}\n",
-                benchmark.message,
-                benchmark.runs,
-                benchmark.noise * 100.0,
-                table::enforced(benchmark.enforced),
-                table::benchmark(&benchmark)
-            );
-            for warning in &benchmark.warnings {
-                text += &format!("note: {warning}\n");
-            }
-            Ok(text)
-        })
+        let Some(profile) = self.profiled(session, &body).await? else {
+            return session.show(&answer, || self.text(session, &answer));
+        };
+        let mut both = answer.clone();
+        both["profile"] = profile::to_json(&profile);
+        session
+            .show(&both, || Ok(format!("{}\n{}", self.text(session, &answer)?, profile::to_text(&profile))))
+    }
+
+    fn text(&self, session: &Session, answer: &Value) -> Result<String, ClientError> {
+        let benchmark: BenchmarkAnswer = session.client.parse(answer.clone())?;
+        let mut text = format!(
+            "{}\n{} runs, spread {:.1} %, masks {}\n\n{}\n",
+            benchmark.message,
+            benchmark.runs,
+            benchmark.noise * 100.0,
+            table::enforced(benchmark.enforced),
+            table::benchmark(&benchmark)
+        );
+        for warning in &benchmark.warnings {
+            text += &format!("note: {warning}\n");
+        }
+        Ok(text)
+    }
+
+    /// Profiles the function here, if that was asked for, as a worker would run it, and teaches the master what was found.
+    async fn profiled(&self, session: &Session, body: &Value) -> Result<Option<Profile>, Stop> {
+        if !self.profile {
+            return Ok(None);
+        }
+        let word = |key: &str| body[key].as_str().unwrap_or_default();
+        let id = word("task_id");
+        let folder = tempfile::Builder::new().prefix("fsched-profile-").tempdir().map_err(|error| {
+            eprintln!("error: cannot make a folder for the function's file: {error}");
+            Stop::Code(exit::FAILED)
+        })?;
+        let file = folder.path().join("function");
+        session.client.download(&format!("/functions/{}/file", segment(id)), &file).await?;
+        std::fs::set_permissions(&file, Permissions::from_mode(0o700))
+            .map_err(|error| ClientError::File { path: file.clone(), reason: error.to_string() })?;
+        let mut command: Vec<OsString> = match word("command") {
+            EXECUTE => Vec::new(),
+            text => Command::try_from(text.to_owned())
+                .map(|command| command.words().iter().map(OsString::from).collect())
+                .map_err(|error| {
+                    eprintln!("error: {error}");
+                    Stop::Code(exit::USAGE)
+                })?,
+        };
+        command.extend([file.into(), self.what.input_size.to_string().into()]);
+        let profile = self.how.profile(session, command).await?;
+        profile::store(session, id, self.what.input_size, &profile).await?;
+        Ok(Some(profile))
     }
 }
 

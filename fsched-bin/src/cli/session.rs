@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use super::Global;
 use crate::client::{Client, ClientError};
-use crate::exit;
 use crate::progress::Waiting;
 use crate::settings::find_token;
+use crate::{exit, signals};
 
 /// One command at work.
 pub(super) struct Session {
@@ -53,7 +53,7 @@ impl Session {
             // Dropping the work closes its connection, and the master ends what it waited for.
             let done = tokio::select! {
                 done = work(&session) => done,
-                _ = tokio::signal::ctrl_c() => {
+                Ok(()) = signals::asked_to_end() => {
                     eprintln!("interrupted");
                     return exit::INTERRUPTED;
                 }

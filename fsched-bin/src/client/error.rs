@@ -42,8 +42,8 @@ pub enum ClientError {
         /// The whole answer.
         body: serde_json::Value,
     },
-    /// The file to be sent cannot be read, or changed meanwhile.
-    #[error("cannot read {path}: {reason}")]
+    /// The file to be sent cannot be read, or changed meanwhile; or the one that comes cannot be written.
+    #[error("cannot use {path}: {reason}")]
     File {
         /// Which.
         path: std::path::PathBuf,

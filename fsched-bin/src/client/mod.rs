@@ -14,6 +14,7 @@ pub mod answer;
 mod error;
 mod upload;
 
+use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use awc::http::header::AUTHORIZATION;
 use awc::{ClientRequest, ClientResponse};
 use fsched_http::auth::Token;
 use fsched_http::transport::{AddressError, HttpAddress};
+use futures_util::StreamExt as _;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -98,6 +100,29 @@ impl Client {
         let request = self.request(Method::POST, "/controller/task/new").content_type(form.content_type());
         let response = request.send_body(form.into_body()).await.map_err(|error| self.no_answer(error))?;
         self.read(response).await
+    }
+
+    /// Downloads a file into `to`, which must not be there yet.
+    ///
+    /// # Errors
+    /// Where there is no answer, one that says no, or the file cannot be written.
+    pub async fn download(&self, path: &str, to: &Path) -> Result<(), ClientError> {
+        let sent = self.request(Method::GET, path).send().await;
+        let mut response = sent.map_err(|error| self.no_answer(error))?;
+        if !response.status().is_success() {
+            return self.read(response).await.map(|_| ());
+        }
+        let unwritable =
+            |error: std::io::Error| ClientError::File { path: to.to_owned(), reason: error.to_string() };
+        let mut file = std::fs::File::create_new(to).map_err(unwritable)?;
+        while let Some(chunk) = response.next().await {
+            let broken = |error: awc::error::PayloadError| ClientError::Broken {
+                url: self.url.clone(),
+                reason: error.to_string(),
+            };
+            file.write_all(&chunk.map_err(broken)?).map_err(unwritable)?;
+        }
+        Ok(())
     }
 
     fn request(&self, method: Method, path: &str) -> ClientRequest {

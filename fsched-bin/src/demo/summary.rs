@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::curves::Source;
 use crate::client::answer::{BenchmarkAnswer, RunResult};
 use crate::table;
 
@@ -76,6 +77,8 @@ struct Row {
 pub(super) struct Summary {
     seconds: f64,
     enforced: bool,
+    /// Where the curves come from that nothing here could measure.
+    curves: Source,
     note: String,
     benchmarks: Vec<Benchmark>,
     rows: Vec<Row>,
@@ -83,7 +86,7 @@ pub(super) struct Summary {
 
 impl Summary {
     /// Adds it all up; `runs` in the order in which they were asked for.
-    pub(super) fn new(benchmarks: Vec<Benchmark>, runs: Vec<Run>, took: Duration) -> Self {
+    pub(super) fn new(curves: Source, benchmarks: Vec<Benchmark>, runs: Vec<Run>, took: Duration) -> Self {
         let mut order = Vec::new();
         let mut groups: BTreeMap<(&str, u64), Vec<Run>> = BTreeMap::new();
         for run in runs {
@@ -97,7 +100,7 @@ impl Summary {
         let mut rows: Vec<Row> = groups.values().filter_map(|group| Row::new(group)).collect();
         rows.sort_by_key(|row| (order.iter().position(|name| *name == row.function), row.input_size));
         let enforced = !rows.is_empty() && rows.iter().all(|row| row.enforced);
-        Self { seconds: took.as_secs_f64(), enforced, note: note(enforced), benchmarks, rows }
+        Self { seconds: took.as_secs_f64(), enforced, curves, note: note(enforced, curves), benchmarks, rows }
     }
 
     /// For programs.
@@ -193,14 +196,18 @@ fn median(sorted: &[f64]) -> f64 {
 }
 
 /// What to make of the masks.
-fn note(enforced: bool) -> String {
+fn note(enforced: bool, curves: Source) -> String {
     if enforced {
-        "The masks were enforced by the hardware of this machine.".to_owned()
-    } else {
-        "Masks are not enforced on this machine: nothing here divides its cache, so ways and masks are bookkeeping, \
-         chosen from assumptions (prior) and not measured."
-            .to_owned()
+        return "The masks were enforced by the hardware of this machine.".to_owned();
     }
+    let made = match curves {
+        Source::Shipped => "that come with the demo",
+        Source::Profiled => "that Valgrind made here",
+    };
+    format!(
+        "Masks are not enforced on this machine: nothing here divides its cache, so ways and masks are bookkeeping. They are \
+         chosen from simulated curves {made}, moved to the times of this machine, and not measured."
+    )
 }
 
 #[cfg(test)]
@@ -226,7 +233,7 @@ mod tests {
             run("lookup", 1024, "BENCHMARKED", 3, 20),
             run("lookup", 4096, "BENCHMARKED", 6, 40),
         ];
-        let summary = Summary::new(Vec::new(), runs, Duration::from_millis(2500));
+        let summary = Summary::new(Source::Shipped, Vec::new(), runs, Duration::from_millis(2500));
         let text = summary.text();
         let table: Vec<&str> = text.trim_start().lines().take(4).collect();
         assert_eq!(
@@ -244,7 +251,12 @@ mod tests {
 
     #[test]
     fn programs_get_the_same_numbers() {
-        let summary = Summary::new(Vec::new(), vec![run("spin", 7, "ASSISTED", 2, 30)], Duration::ZERO);
+        let summary = Summary::new(
+            Source::Shipped,
+            Vec::new(),
+            vec![run("spin", 7, "ASSISTED", 2, 30)],
+            Duration::ZERO,
+        );
         let json: serde_json::Value = serde_json::from_str(&summary.json()).unwrap();
         assert_eq!(json["rows"][0]["median_seconds"], 0.03);
         assert_eq!(json["rows"][0]["masks"], json!(["3"]));
@@ -253,11 +265,11 @@ mod tests {
 
     #[test]
     fn masks_count_as_enforced_only_where_all_were() {
-        assert!(!Summary::new(Vec::new(), Vec::new(), Duration::ZERO).enforced);
+        assert!(!Summary::new(Source::Shipped, Vec::new(), Vec::new(), Duration::ZERO).enforced);
         let mut both = vec![run("spin", 7, "ASSISTED", 2, 30), run("spin", 7, "ASSISTED", 2, 30)];
         both[0].result.enforced = true;
-        assert!(!Summary::new(Vec::new(), both.clone(), Duration::ZERO).enforced);
+        assert!(!Summary::new(Source::Shipped, Vec::new(), both.clone(), Duration::ZERO).enforced);
         both[1].result.enforced = true;
-        assert!(Summary::new(Vec::new(), both, Duration::ZERO).enforced);
+        assert!(Summary::new(Source::Shipped, Vec::new(), both, Duration::ZERO).enforced);
     }
 }

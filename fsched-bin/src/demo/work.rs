@@ -20,8 +20,10 @@ const AT_ONCE: usize = 4;
 
 /// A function that the master knows.
 pub(super) struct Pushed {
-    function: DemoFunction,
-    id: String,
+    /// Which.
+    pub(super) function: DemoFunction,
+    /// What the master calls it.
+    pub(super) id: String,
 }
 
 /// Uploads the three functions.

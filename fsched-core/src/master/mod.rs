@@ -7,6 +7,7 @@
 //! | `controller.rs` | the life of an invocation: accepted, placed, sent, ended |
 //! | `recovery.rs` | what becomes of an invocation whose order brought no report |
 //! | `benchmarks.rs` | benchmarks: which ways to run, how often, and what came out |
+//! | `profiles.rs` | what profiles found becomes samples |
 //! | `cluster.rs` | workers as they come, answer, drain and go |
 //! | `functions.rs` | functions by id and name, and who uses them |
 //! | `members.rs` | the workers' books: liveness, promises, files |
@@ -20,6 +21,7 @@ mod controller;
 mod functions;
 mod history;
 mod members;
+mod profiles;
 mod queue;
 mod recovery;
 #[cfg(test)]
@@ -30,6 +32,7 @@ pub use config::{MasterConfig, MasterConfigError};
 pub use controller::{CancelError, SubmitError};
 pub use functions::FunctionInfo;
 pub use members::WorkerInfo;
+pub use profiles::ProfilePoint;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::function::{Function, FunctionName, FunctionSpec, InputSize};

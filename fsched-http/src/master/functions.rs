@@ -1,18 +1,26 @@
 //! What functions there are, and removing them.
 
 use std::collections::HashMap;
+use std::io::Read as _;
 
-use actix_web::web::{Data, Json, Path, Query};
-use fsched_core::function::{FunctionName, InputSize};
+use actix_web::HttpResponse;
+use actix_web::body::SizedStream;
+use actix_web::web::{Bytes, Data, Json, Path, Query};
+use fsched_core::function::{Function, FunctionName, InputSize};
 use fsched_core::id::FunctionId;
-use fsched_core::master::{FunctionInfo, Removal};
+use fsched_core::master::{FunctionInfo, Master, Removal};
 use fsched_core::node::ChangeError;
 
 use super::MasterState;
 use crate::error::{ApiError, Code};
+use crate::json::JsonObject;
 use crate::wire::api::{
-    CurveAnswer, ErrorAnswer, FunctionBody, FunctionsAnswer, RemovedAnswer, no_such_function, values,
+    CurveAnswer, ErrorAnswer, FunctionBody, FunctionsAnswer, ProfileBody, ProfiledAnswer, RemovedAnswer,
+    no_such_function, values,
 };
+
+/// How much of a file is read at a time.
+const CHUNK: usize = 256 << 10;
 
 /// All versions of all functions.
 #[utoipa::path(get, path = "/functions", tag = "functions", responses((status = 200, body = FunctionsAnswer)))]
@@ -97,16 +105,80 @@ pub(crate) async fn curve(
     };
     let input_size: InputSize = values::input_size("input_size", &text.as_str().into())?;
     let prediction = state.node.read(|master| {
-        let id = match path.parse::<FunctionId>() {
-            Ok(id) => id,
-            Err(_) => {
-                let name = path.parse::<FunctionName>().ok();
-                name.and_then(|name| master.latest(&name)).ok_or_else(|| no_such_function(&path))?.id
-            }
-        };
+        let id = newest(master, &path)?.id;
         master.prediction(id, input_size).map_err(ApiError::from)
     })?;
     Ok(Json(prediction.into()))
+}
+
+/// Learns from a profile: what a simulated cache counted, and the time estimated from it.
+///
+/// What is learnt is called simulated, and real times go on to count as such.
+#[utoipa::path(
+    post, path = "/functions/{function}/profile", tag = "functions", request_body = ProfileBody,
+    params(("function" = String, Path, description = "id, or name for the newest version")),
+    responses(
+        (status = 200, body = ProfiledAnswer),
+        (status = 400, description = "missing_keys, bad_json, bad_value", body = ErrorAnswer),
+        (status = 404, description = "unknown_function", body = ErrorAnswer),
+        (status = 413, description = "too_large", body = ErrorAnswer),
+        (status = 507, description = "store_full", body = ErrorAnswer),
+    )
+)]
+pub(crate) async fn profile(
+    state: Data<MasterState>,
+    path: Path<String>,
+    body: JsonObject,
+) -> Result<Json<ProfiledAnswer>, ApiError> {
+    let id = state.node.read(|master| newest(master, &path).map(|function| function.id))?;
+    let ProfileBody { input_size, points } = body.try_into()?;
+    state.node.profiled(id, input_size, &points).await?;
+    let message = format!("the profile is kept: {} samples at input size {input_size}", points.len());
+    Ok(Json(ProfiledAnswer { message, samples: points.len() }))
+}
+
+/// The file of a function, as it was pushed.
+#[utoipa::path(
+    get, path = "/functions/{function}/file", tag = "functions",
+    params(("function" = String, Path, description = "id, or name for the newest version")),
+    responses(
+        (status = 200, description = "its bytes", content_type = "application/octet-stream", body = Vec<u8>),
+        (status = 404, description = "unknown_function", body = ErrorAnswer),
+        (status = 422, description = "damaged: the file is gone; push it again", body = ErrorAnswer),
+    )
+)]
+pub(crate) async fn file(state: Data<MasterState>, path: Path<String>) -> Result<HttpResponse, ApiError> {
+    let spec = state.node.read(|master| newest(master, &path).map(|function| function.spec.clone()))?;
+    let opened = tokio::task::spawn_blocking({
+        let path = state.node.files().path(spec.file);
+        move || std::fs::File::open(path)
+    });
+    let file = opened.await.map_err(ApiError::internal)?.map_err(|error| {
+        tracing::error!(file = %spec.file, %error, "a function's file cannot be read");
+        ApiError::new(Code::Damaged, "the function's file is gone: push it again")
+    })?;
+    // Chunk by chunk: the next is read when the last one is on its way.
+    let chunks = futures_util::stream::try_unfold(file, |mut file| async move {
+        let read = tokio::task::spawn_blocking(move || {
+            let mut chunk = vec![0; CHUNK];
+            let length = file.read(&mut chunk)?;
+            chunk.truncate(length);
+            std::io::Result::Ok((chunk, file))
+        });
+        let (chunk, file) = read.await.map_err(std::io::Error::other)??;
+        Ok::<_, std::io::Error>((!chunk.is_empty()).then_some((Bytes::from(chunk), file)))
+    });
+    let body = SizedStream::new(spec.file_size.0, Box::pin(chunks));
+    Ok(HttpResponse::Ok().content_type("application/octet-stream").body(body))
+}
+
+/// The function of that id, or the newest version of that name.
+fn newest<'a>(master: &'a Master, id_or_name: &str) -> Result<&'a Function, ApiError> {
+    let found = match id_or_name.parse::<FunctionId>() {
+        Ok(id) => master.function(id),
+        Err(_) => id_or_name.parse::<FunctionName>().ok().and_then(|name| master.latest(&name)),
+    };
+    found.ok_or_else(|| no_such_function(id_or_name))
 }
 
 /// The function of that id, or all versions of that name; at least one.

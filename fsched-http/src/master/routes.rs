@@ -17,6 +17,8 @@ const ROWS: &[Row] = &[
     ("GET", "/functions/{function}", || web::get().to(functions::show_function)),
     ("DELETE", "/functions/{function}", || web::delete().to(functions::remove_function)),
     ("GET", "/functions/{function}/curve", || web::get().to(functions::curve)),
+    ("GET", "/functions/{function}/file", || web::get().to(functions::file)),
+    ("POST", "/functions/{function}/profile", || web::post().to(functions::profile)),
     ("GET", "/invocations", || web::get().to(invocations::list_invocations)),
     ("GET", "/invocations/{id}", || web::get().to(invocations::show_invocation)),
     ("DELETE", "/invocations/{id}", || web::delete().to(invocations::cancel_invocation)),

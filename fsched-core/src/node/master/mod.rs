@@ -23,12 +23,12 @@ pub use ticket::{BenchmarkTicket, Ticket, Waiting};
 
 use super::{FileError, FileStore, Now};
 use crate::cluster::Heartbeat;
-use crate::function::{Function, FunctionSpec};
+use crate::function::{Function, FunctionSpec, InputSize};
 use crate::id::{AttemptId, BenchmarkId, ContentHash, FunctionId, InvocationId, WorkerId};
 use crate::invocation::{Outcome, Submission};
 use crate::master::{
-    BenchmarkError, BenchmarkReport, BenchmarkRequest, CancelError, Effect, Master, MasterConfig, Removal,
-    SubmitError, UnknownFunction, UnknownWorker, WorkerRemoved,
+    BenchmarkError, BenchmarkReport, BenchmarkRequest, CancelError, Effect, Master, MasterConfig,
+    ProfilePoint, Removal, SubmitError, UnknownFunction, UnknownWorker, WorkerRemoved,
 };
 use crate::predictor::Predictor;
 use crate::scheduler::Scheduler;
@@ -207,6 +207,19 @@ impl MasterNode {
         id: FunctionId,
     ) -> Result<Removal, ChangeError<UnknownFunction>> {
         self.change(|state, now| state.master.remove_function(now, id)).await
+    }
+
+    /// Learns from a profile of a function. When it returns, what was learnt survives the death of the machine.
+    ///
+    /// # Errors
+    /// Where there is no such function, or the profile could not be kept.
+    pub async fn profiled(
+        self: &Arc<Self>,
+        function: FunctionId,
+        input_size: InputSize,
+        points: &[ProfilePoint],
+    ) -> Result<(), ChangeError<UnknownFunction>> {
+        self.change(|state, _| Ok(((), state.master.profiled(function, input_size, points)?))).await
     }
 
     /// Accepts an invocation. It runs whether the ticket is polled or not; a ticket that is dropped cancels it.

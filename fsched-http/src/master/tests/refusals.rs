@@ -70,6 +70,8 @@ async fn unknown_things_and_paths_are_named() {
         ("/functions/%00/curve?input_size=1", 404, "unknown_function"),
         ("/functions/x/curve", 400, "missing_keys"),
         ("/functions/x/curve?input_size=-1", 400, "bad_value"),
+        ("/functions/f-9/file", 404, "unknown_function"),
+        ("/functions/..%2F..%2Fetc%2Fpasswd/file", 404, "unknown_function"),
         ("/functions/%ff%fe", 404, "unknown_function"),
         ("/invocations/x", 404, "unknown_invocation"),
         ("/invocations/i-999", 404, "unknown_invocation"),
@@ -186,6 +188,7 @@ async fn no_json_is_our_fault() {
         "/cluster/worker/add",
         "/cluster/workers/w-1/drain",
         "/cluster/register",
+        "/functions/command/profile",
     ];
     for _ in 0..100 {
         let body = any_json().new_tree(&mut runner).unwrap().current().to_string();

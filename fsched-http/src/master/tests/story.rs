@@ -58,6 +58,41 @@ async fn a_function_is_pushed_benchmarked_and_run() {
 }
 
 #[actix_web::test]
+async fn a_profile_makes_a_function_ready_and_its_ways_simulated() {
+    let world = World::new(4).await;
+    world.push(&[("file", "print(1)"), ("name", "profiled")]).await.ok();
+    let point = |mib: u64, seconds: f64, miss_bytes: u64| json!({"cache_bytes": mib << 20, "seconds": seconds, "miss_bytes": miss_bytes, "accesses": 1000});
+    let points = [point(1, 4.0, 64_000), point(4, 4.0, 64_000), point(5, 1.0, 64), point(16, 1.0, 64)];
+    let body = json!({"input_size": 1024, "points": points});
+    let answer = world.post("/functions/profiled/profile", body.to_string()).await.ok();
+    assert_eq!(answer["samples"], 4);
+
+    let curve = world.get("/functions/profiled/curve?input_size=1024").await.ok();
+    assert_eq!((&curve["knowledge"], &curve["source"]), (&json!("BENCHMARKED"), &json!("simulated")));
+    assert_eq!(curve["misses"]["source"], "simulated");
+    assert_eq!(curve["misses"]["points"][0]["miss_bytes"], 64_000.0);
+    assert_eq!(world.get("/functions/profiled").await.ok()["benchmarked"], json!([1024]));
+    let run = world.run("f-1", 1024).await.ok();
+    assert_eq!((&run["mode"], &run["result"]["ways_source"]), (&json!("BENCHMARKED"), &json!("simulated")));
+
+    let unknown = world.post("/functions/f-9/profile", body.to_string()).await;
+    assert_eq!(unknown.code(), (404, "unknown_function".to_owned()));
+    let empty = world.post("/functions/profiled/profile", "{}").await;
+    assert_eq!(empty.code(), (400, "missing_keys".to_owned()));
+}
+
+#[actix_web::test]
+async fn a_functions_file_can_be_had_back() {
+    let world = World::new(4).await;
+    let content = "x".repeat(700_000);
+    world.push(&[("file", &content), ("name", "long")]).await.ok();
+    let answer = world.get("/functions/long/file").await;
+    assert!(answer.status.is_success() && answer.text == content, "{} bytes", answer.text.len());
+    world.push(&[("file", ""), ("name", "long")]).await;
+    assert_eq!(world.get("/functions/f-1/file").await.text.len(), content.len());
+}
+
+#[actix_web::test]
 async fn what_there_is_can_be_listed() {
     let world = World::new(2).await;
     let task = world.ready("lister").await;

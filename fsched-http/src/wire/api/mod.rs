@@ -7,6 +7,7 @@
 //! | `result.rs` | [`RunAnswer`]: what came out of a run |
 //! | `benchmark.rs` | [`BenchmarkAnswer`]: what a benchmark brought |
 //! | `function.rs` | functions and their curves |
+//! | `profile.rs` | what a profile found |
 //! | `invocation.rs` | invocations and where they stand |
 //! | `cluster.rs` | workers and what is promised on them |
 //! | `status.rs` | the master in numbers, and answers of one line |
@@ -17,6 +18,7 @@ mod benchmark;
 mod cluster;
 mod function;
 mod invocation;
+mod profile;
 mod result;
 mod status;
 #[cfg(test)]
@@ -36,6 +38,7 @@ pub use function::{
 };
 pub use invocation::{InvocationAnswer, InvocationBody, InvocationsAnswer};
 pub(crate) use invocation::{STATES, result as run_result, state};
+pub use profile::{ProfileBody, ProfilePointBody, ProfiledAnswer};
 pub(crate) use result::mode;
 pub use result::{Moment, RunAnswer, RunResult};
 pub use status::{
