@@ -1,6 +1,7 @@
 //! What an order has to pass, and what is launched for it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::running::Running;
@@ -35,7 +36,12 @@ impl Worker {
         let timeout = order.timeout.min(self.config.max_timeout);
         let cache = bytes(&*self.allocator, order.domain, grant.mask);
         let room = &mut self.rooms[room];
-        let running = Running::new(now, &order, &grant, cache, room.running, timeout);
+        let expected = order.expected.as_secs_f64();
+        let geometry = self.allocator.domains().iter().find(|known| known.id == order.domain);
+        let by_curve = geometry.map_or(0.0, |known| order.curve.seconds(&known.geometry, order.cache.ways()));
+        let pace =
+            if expected > 0.0 && by_curve > 0.0 { (expected / by_curve).clamp(0.1, 10.0) } else { 1.0 };
+        let running = Running::new(now, &order, &grant, cache, room.running, timeout, pace);
         room.free_cores -= order.needs.cores;
         room.running += 1;
         room.alone = order.alone;
@@ -44,9 +50,32 @@ impl Worker {
         self.leases.insert(grant.lease, order.attempt);
         self.due.extend(running.phase.due().map(|due| (due, order.attempt)));
         self.running.insert(order.attempt, running);
-        let launch = launch(order, grant.class, grant.mask, timeout, &self.config);
+        self.take_curve(&order);
+        let attempt = order.attempt;
+        let moves = self.resplit(now, order.domain);
+        // It has not started yet: it starts where it is moved to.
+        effects.extend(
+            moves
+                .into_iter()
+                .filter(|effect| !matches!(effect, Effect::Move { attempt: moved, .. } if *moved == attempt)),
+        );
+        self.plan_look(now, order.domain);
+        let (class, mask) = self
+            .running
+            .get(&attempt)
+            .map_or((grant.class, grant.mask), |running| (running.class, running.mask));
+        let launch = launch(order, class, mask, timeout, &self.config);
         effects.push(Effect::Start(Box::new(launch)));
         Ok(effects)
+    }
+
+    /// What an order says of a function is what is known of it now, also for those that run already.
+    fn take_curve(&mut self, order: &Order) {
+        for running in self.running.values_mut() {
+            if running.function == order.function && running.input_size == order.input_size {
+                running.curve = Arc::clone(&order.curve);
+            }
+        }
     }
 
     /// Where there is room for an order, as far as that can be said without asking for cache.

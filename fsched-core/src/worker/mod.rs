@@ -6,6 +6,7 @@
 //! | `config.rs` | [`WorkerConfig`]: what it gives to functions |
 //! | `admission.rs` | what an order has to pass, and what is launched for it |
 //! | `running.rs` | one attempt, from its order to its report |
+//! | `splitting.rs` | how a domain's cache is split among those who share it |
 //! | `rooms.rs` | the CPUs of each domain |
 //! | `files.rs` | function files and their users |
 //! | `recent.rs` | attempts that were here before |
@@ -16,6 +17,7 @@ mod files;
 mod recent;
 mod rooms;
 mod running;
+mod splitting;
 #[cfg(test)]
 mod tests;
 
@@ -167,13 +169,15 @@ impl Worker {
             }
         };
         self.recent.remember(running.term, attempt);
-        let file = running.file;
+        let (file, domain) = (running.file, running.domain);
         let report = running.report(attempt, exit, self.allocator.enforced());
         let mut effects = moves;
         effects.push(Effect::Report(Box::new(report)));
         if self.files.end(file) {
             effects.push(Effect::RemoveFile(file));
         }
+        effects.extend(self.resplit(now, domain));
+        self.plan_look(now, domain);
         effects
     }
 
@@ -198,7 +202,7 @@ impl Worker {
         if self.files.discard(file) { vec![Effect::RemoveFile(file)] } else { Vec::new() }
     }
 
-    /// Sees to deadlines: SIGTERM when the time is up, SIGKILL after the grace. May be called at any time, again and again.
+    /// Sees to deadlines: SIGTERM when the time is up, SIGKILL after the grace; looks whether the caches are still well split. May be called at any time, again and again.
     pub fn tick(&mut self, now: Timestamp) -> Vec<Effect> {
         let mut effects = Vec::new();
         while let Some(&(due, attempt)) = self.due.first().filter(|(due, _)| *due <= now) {
@@ -213,12 +217,23 @@ impl Worker {
             };
             effects.extend(effect);
         }
+        let looks: Vec<DomainId> = self
+            .rooms
+            .iter()
+            .filter(|room| room.look.is_some_and(|look| look <= now))
+            .map(|room| room.domain)
+            .collect();
+        for domain in looks {
+            effects.extend(self.resplit(now, domain));
+            self.plan_look(now, domain);
+        }
         effects
     }
 
     /// When [`tick`](Self::tick) wants to be called next; `None`: nothing is pending.
     pub fn next_tick(&self) -> Option<Timestamp> {
-        self.due.first().map(|(due, _)| *due)
+        let due = self.due.first().map(|(due, _)| *due);
+        self.rooms.iter().filter_map(|room| room.look).chain(due).min()
     }
 
     /// Takes no orders from now on. What runs goes on.

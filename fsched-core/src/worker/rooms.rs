@@ -1,6 +1,7 @@
 //! How many CPUs each domain has for functions, and who holds them.
 
 use crate::cache::{CacheDomain, DomainId};
+use crate::time::Timestamp;
 
 /// One domain's CPUs for functions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub(super) struct Room {
     pub(super) running: u16,
     /// Whether the one that runs here wants to stay alone.
     pub(super) alone: bool,
+    /// When its cache is looked at again; none while fewer than two share it.
+    pub(super) look: Option<Timestamp>,
 }
 
 /// Spreads `cores` over the domains in proportion to their CPUs; what is left over goes to the first ones, one each.
@@ -26,7 +29,7 @@ pub(super) fn spread(cores: u16, domains: &[CacheDomain]) -> Vec<Room> {
         .iter()
         .map(|domain| {
             let cores = (u64::from(cores) * weight(domain) / total) as u16;
-            Room { domain: domain.id, cores, free_cores: cores, running: 0, alone: false }
+            Room { domain: domain.id, cores, free_cores: cores, running: 0, alone: false, look: None }
         })
         .collect();
     let left = cores - rooms.iter().map(|room| room.cores).sum::<u16>();

@@ -1,12 +1,14 @@
 //! One attempt, from its order to its report.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::allocator::{Grant, LeaseId};
 use crate::cache::{Bytes, ClosId, DomainId, WayMask};
-use crate::function::Needs;
+use crate::curve::Curve;
+use crate::function::{InputSize, Needs};
 use crate::id::{AttemptId, ContentHash, FunctionId};
-use crate::invocation::{CacheGot, Ending, Order, Report};
+use crate::invocation::{CacheAsk, CacheGot, Ending, Order, Report, Weight};
 use crate::launcher::{Exit, ExitKind};
 use crate::sample::Segment;
 use crate::time::Timestamp;
@@ -66,6 +68,13 @@ pub(super) struct Running {
     pub(super) co_runners: u16,
     pub(super) phase: Phase,
     pub(super) segments: Segments,
+    /// Whether its ways are nobody else's.
+    pub(super) exclusive: bool,
+    pub(super) input_size: InputSize,
+    pub(super) curve: Arc<Curve>,
+    pub(super) weight: Weight,
+    /// How many times longer than its curve says everything takes here.
+    pub(super) pace: f64,
 }
 
 impl Running {
@@ -76,6 +85,7 @@ impl Running {
         cache: Bytes,
         co_runners: u16,
         timeout: Duration,
+        pace: f64,
     ) -> Self {
         Self {
             term: order.term,
@@ -90,6 +100,11 @@ impl Running {
             co_runners,
             phase: Phase::Running { deadline: now + timeout },
             segments: Segments::new(now, cache),
+            exclusive: matches!(order.cache, CacheAsk::Exclusive(_)),
+            input_size: order.input_size,
+            curve: Arc::clone(&order.curve),
+            weight: order.weight,
+            pace,
         }
     }
 
@@ -150,6 +165,13 @@ impl Segments {
             Some(alike) => alike.duration += duration,
             None => self.closed.push(closed),
         }
+    }
+
+    /// How much of a run is done that takes `seconds` with so much cache: 1 is all of it.
+    pub(super) fn progress(&self, now: Timestamp, seconds: impl Fn(Bytes) -> f64) -> f64 {
+        let open = Segment { cache: self.cache, duration: now.since(self.since) };
+        let parts = self.closed.iter().chain([&open]);
+        parts.map(|part| part.duration.as_secs_f64() / seconds(part.cache).max(1e-9)).sum()
     }
 
     /// All stretches of a run that took `wall`: at least one, together exactly that long.

@@ -1,0 +1,244 @@
+//! Workers whose caches are split, under random orders and ends.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::allocator::MemoryAllocator;
+use crate::cache::{Bytes, CacheDomain};
+use crate::curve::{Curve, CurvePoint, Provenance};
+use crate::function::{InputSize, Needs};
+use crate::id::{AttemptId, ContentHash, FunctionId, InvocationId, WorkerKey};
+use crate::invocation::{CacheAsk, Order};
+use crate::launcher::{Exit, ExitKind};
+use crate::worker::WorkerConfig;
+
+const FILE: ContentHash = ContentHash([1; 32]);
+
+fn geometry(ways: u8, min_ways: u8, classes: u16) -> CacheGeometry {
+    let mut geometry = CacheDomain::nominal(32, Ways::clamped(ways), Bytes::mib(1)).geometry;
+    (geometry.min_ways, geometry.classes) = (Ways::clamped(min_ways), classes);
+    geometry
+}
+
+fn worker(geometry: CacheGeometry) -> Worker {
+    let domain = CacheDomain { geometry, ..CacheDomain::nominal(32, geometry.ways, Bytes::mib(1)) };
+    let config = WorkerConfig { cores: 32, memory: Bytes::mib(1 << 20), ..WorkerConfig::default() };
+    let allocator = Box::new(MemoryAllocator::new(vec![domain], true));
+    Worker::new(config, WorkerKey([1; 16]), "test".to_owned(), allocator, [FILE])
+}
+
+/// `slow` seconds below `knee` MiB, 1 second from there on.
+fn cliff(knee: u64, slow: f64) -> Arc<Curve> {
+    let point = |mib: u64| {
+        let seconds = if mib < knee { slow } else { 1.0 };
+        CurvePoint { cache: Bytes::mib(mib), seconds, low: seconds, high: seconds }
+    };
+    Arc::new(Curve::new((1..=20).map(point).collect(), Provenance::Measured).unwrap())
+}
+
+fn attempt(n: u64) -> AttemptId {
+    AttemptId { invocation: InvocationId(n), attempt: 0 }
+}
+
+fn order(n: u64, curve: Arc<Curve>, cache: CacheAsk) -> Order {
+    Order {
+        term: 1,
+        attempt: attempt(n),
+        function: FunctionId(n),
+        file: FILE,
+        command: Vec::new(),
+        input_size: InputSize(1),
+        payload: None,
+        needs: Needs { cores: 1, memory: Bytes::mib(1), ..Needs::default() },
+        timeout: Duration::from_secs(600),
+        domain: DomainId(0),
+        cache,
+        curve,
+        weight: Default::default(),
+        expected: Duration::ZERO,
+        alone: false,
+    }
+}
+
+fn ended() -> Exit {
+    Exit {
+        kind: ExitKind::Exited(0),
+        pid: Some(42),
+        wall: Duration::from_secs(1),
+        cpu: Duration::ZERO,
+        peak_memory: Bytes(0),
+        stdout: Default::default(),
+        stderr: Default::default(),
+    }
+}
+
+fn at(millis: u64) -> Timestamp {
+    Timestamp::default() + Duration::from_millis(millis)
+}
+
+fn ways_of(worker: &Worker, n: u64) -> u8 {
+    worker.running[&attempt(n)].mask.ways().get()
+}
+
+const ASK: CacheAsk = CacheAsk::Shared(Ways::ONE);
+
+#[test]
+fn each_gets_what_it_needs_and_not_what_it_asked_for() {
+    let mut worker = worker(geometry(11, 1, 7));
+    for (n, knee) in [(1, 6), (2, 4), (3, 1)] {
+        worker.order(at(n), order(n, cliff(knee, 2.0), ASK)).unwrap();
+    }
+    assert_eq!((ways_of(&worker, 1), ways_of(&worker, 2), ways_of(&worker, 3)), (6, 4, 1));
+}
+
+#[test]
+fn what_starts_starts_in_the_class_and_with_the_ways_that_the_split_gives() {
+    let mut worker = worker(geometry(11, 1, 7));
+    worker.order(at(0), order(1, cliff(6, 2.0), CacheAsk::Shared(Ways::clamped(11)))).unwrap();
+    let effects = worker.order(at(1), order(2, cliff(5, 2.0), ASK)).unwrap();
+    let Some(Effect::Start(launch)) = effects.last() else { panic!("{effects:?}") };
+    let running = &worker.running[&attempt(2)];
+    assert_eq!(launch.class, running.class);
+    assert_eq!(launch.environment["FSCHED_WAYS"], "5");
+    assert!(!effects[..effects.len() - 1].iter().any(|effect| matches!(effect, Effect::Start(_))));
+}
+
+#[test]
+fn one_that_is_about_to_end_is_left_alone() {
+    let mut worker = worker(geometry(8, 1, 7));
+    worker.order(at(0), order(1, cliff(4, 2.0), CacheAsk::Shared(Ways::clamped(6)))).unwrap();
+    let before = worker.running[&attempt(1)].mask;
+    worker.order(at(960), order(2, cliff(2, 4.0), ASK)).unwrap();
+    assert_eq!(worker.running[&attempt(1)].mask, before, "it has 40 ms left");
+    assert_eq!(ways_of(&worker, 2), 2, "the newcomer gets what is left");
+}
+
+#[test]
+fn when_one_ends_the_others_get_its_ways_and_the_segments_say_so() {
+    let mut worker = worker(geometry(8, 1, 7));
+    for n in [1, 2] {
+        worker.order(at(0), order(n, cliff(6, 4.0), ASK)).unwrap();
+    }
+    let poor = if ways_of(&worker, 1) < 6 { 1 } else { 2 };
+    assert!(ways_of(&worker, poor) < 6 && ways_of(&worker, 3 - poor) >= 6);
+    worker.exited(at(500), attempt(3 - poor), ended());
+    assert!(ways_of(&worker, poor) >= 6);
+    let effects = worker.exited(at(900), attempt(poor), Exit { wall: Duration::from_millis(900), ..ended() });
+    let Some(Effect::Report(report)) = effects.first() else { panic!("{effects:?}") };
+    let lengths: Vec<u128> = report.segments.iter().map(|part| part.duration.as_millis()).collect();
+    assert_eq!(lengths, [500, 400]);
+}
+
+#[test]
+fn a_newer_curve_splits_the_cache_anew() {
+    let mut worker = worker(geometry(8, 1, 7));
+    worker.order(at(0), order(1, cliff(1, 2.0), ASK)).unwrap();
+    worker.order(at(0), order(2, cliff(3, 2.0), ASK)).unwrap();
+    assert_eq!(ways_of(&worker, 1), 1);
+    let again = Order { function: FunctionId(1), ..order(3, cliff(2, 9.0), ASK) };
+    worker.order(at(100), again).unwrap();
+    assert_eq!([1, 2, 3].map(|n| ways_of(&worker, n)), [2, 3, 2]);
+}
+
+#[test]
+fn time_alone_splits_the_cache_anew() {
+    let mut worker = worker(geometry(8, 1, 7));
+    let patient = Order { timeout: Duration::from_secs(100), ..order(1, cliff(5, 8.0), ASK) };
+    worker.order(at(0), Order { expected: Duration::from_secs(80), ..patient }).unwrap();
+    worker.order(at(0), Order { expected: Duration::from_secs(70), ..order(2, cliff(5, 8.0), ASK) }).unwrap();
+    let rich = |worker: &Worker| if ways_of(worker, 1) >= 5 { 1 } else { 2 };
+    let first = rich(&worker);
+    let look = worker.next_tick().unwrap();
+    assert_eq!(look, at(1000));
+    // The one with enough cache gets ahead; looked at again and again, the other one comes to have more left.
+    let mut now = look;
+    while rich(&worker) == first && now < at(60_000) {
+        worker.tick(now);
+        now = now + EVERY;
+    }
+    assert_ne!(rich(&worker), first, "nothing came, nothing ended");
+}
+
+#[test]
+fn a_benchmark_keeps_what_it_asked_for() {
+    let mut worker = worker(geometry(8, 1, 7));
+    let probe = Order { alone: true, ..order(1, cliff(6, 4.0), CacheAsk::Shared(Ways::clamped(2))) };
+    worker.order(at(0), probe).unwrap();
+    assert_eq!(ways_of(&worker, 1), 2);
+    assert_eq!(worker.next_tick(), Some(at(600_000)), "its deadline, and nothing before");
+}
+
+/// Something that happens to a worker.
+#[derive(Debug, Clone)]
+enum Step {
+    Order { knee: u64, slow: u8, ways: u8, exclusive: bool },
+    End { which: usize },
+    Pass { millis: u64 },
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        4 => (1u64..14, 1u8..6, 1u8..9, prop::bool::weighted(0.15)).prop_map(|(knee, slow, ways, exclusive)| Step::Order { knee, slow, ways, exclusive }),
+        3 => (0usize..32).prop_map(|which| Step::End { which }),
+        1 => (1u64..2000).prop_map(|millis| Step::Pass { millis }),
+    ];
+    prop::collection::vec(step, 1..60)
+}
+
+/// Masks are legal, exclusive ways are nobody else's, and no split that there is to be had would have paid.
+fn check(worker: &mut Worker, geometry: &CacheGeometry, now: Timestamp) {
+    let room = Room::of(geometry);
+    for (one, running) in &worker.running {
+        assert!(room.allows(running.mask), "{one}: {}", running.mask);
+        for (other, beside) in &worker.running {
+            let apart = one == other || !(running.exclusive || beside.exclusive);
+            assert!(apart || !running.mask.overlaps(beside.mask), "{one} and {other} share exclusive ways");
+        }
+    }
+    let here = || worker.running.values();
+    let exclusive: Vec<WayMask> = here().filter(|one| one.exclusive).map(|one| one.mask).collect();
+    let sharers: Vec<Sharer> =
+        here().filter(|one| !one.exclusive).map(|one| one.sharer(now, geometry)).collect();
+    assert_eq!(plan(geometry, &exclusive, &sharers), None, "a second split would change something again");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whoever_comes_and_ends_masks_are_legal_and_follow_the_split(
+        (ways, min_ways, classes) in (4u8..=20, 1u8..=2, 3u16..=16),
+        steps in steps(),
+    ) {
+        let geometry = geometry(ways, min_ways, classes);
+        let mut worker = worker(geometry);
+        let (mut now, mut next) = (at(0), 1);
+        for step in steps {
+            match step {
+                Step::Order { knee, slow, ways, exclusive } => {
+                    let ways = Ways::clamped(ways);
+                    let ask = if exclusive { CacheAsk::Exclusive(ways) } else { CacheAsk::Shared(ways) };
+                    let _ = worker.order(now, order(next, cliff(knee, f64::from(slow)), ask));
+                    next += 1;
+                }
+                Step::End { which } => {
+                    let Some(&attempt) = worker.running.keys().nth(which % worker.running.len().max(1)) else { continue };
+                    worker.exited(now, attempt, ended());
+                }
+                Step::Pass { millis } => {
+                    now = now + Duration::from_millis(millis);
+                    if worker.next_tick().is_some_and(|tick| tick <= now) {
+                        worker.tick(now);
+                    }
+                    continue;
+                }
+            }
+            check(&mut worker, &geometry, now);
+        }
+        let attempts: Vec<AttemptId> = worker.running.keys().copied().collect();
+        attempts.into_iter().for_each(|attempt| { worker.exited(now, attempt, ended()); });
+        prop_assert_eq!(worker.next_tick(), None);
+    }
+}
