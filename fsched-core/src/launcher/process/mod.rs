@@ -82,7 +82,7 @@ pub struct ProcessConfig {
     pub slots: u16,
     /// Whether control groups are made where that is possible.
     pub use_cgroups: bool,
-    /// Whether functions are started without fsched-exec in between, where that is possible (Linux 5.5 on x86-64): it
+    /// Whether functions are started without fsched-exec in between, where that is possible (Linux 5.9 on x86-64): it
     /// costs less, and differs in nothing else.
     pub start_directly: bool,
     /// What makes a thread a member of its class.
