@@ -49,13 +49,6 @@ impl Steps {
             None => eprintln!("  {line}"),
         }
     }
-
-    /// One part of many is done.
-    pub(super) fn one_of_many(&self) {
-        if let Some(bar) = &self.bar {
-            bar.inc(1);
-        }
-    }
 }
 
 impl Drop for Steps {

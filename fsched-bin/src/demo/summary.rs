@@ -54,6 +54,22 @@ pub(super) struct Run {
     pub(super) result: RunResult,
 }
 
+impl Run {
+    /// What it was like, on one line.
+    pub(super) fn line(&self) -> String {
+        let Self { function, input_size, mode, result } = self;
+        format!(
+            "{function:<8} {input_size:>9}  {mode:<11}  {:>2} ways ({})  {}  mask {} {}  {}",
+            result.cos,
+            result.ways_source,
+            result.worker,
+            result.mask,
+            if result.enforced { "enforced" } else { "not enforced" },
+            table::seconds(result.execution_time.duration().as_secs_f64())
+        )
+    }
+}
+
 /// All runs of one function at one input size.
 #[derive(Debug, Clone, Serialize)]
 struct Row {
@@ -247,6 +263,15 @@ mod tests {
         );
         assert!(text.contains("4 invocations after 0 benchmarks, in 2.50 s"), "{text}");
         assert!(text.contains("Masks are not enforced on this machine"), "{text}");
+    }
+
+    #[test]
+    fn a_run_is_shown_on_one_line() {
+        let line = run("spin", 7, "ASSISTED", 4, 30).line();
+        assert_eq!(
+            line,
+            "spin             7  ASSISTED      4 ways (prior)  w-1  mask f not enforced  30.0 ms"
+        );
     }
 
     #[test]

@@ -94,7 +94,7 @@ pub(super) async fn run_all(client: &Client, functions: &[Pushed], show: &Show) 
         let steps = &steps;
         async move {
             let run = run_one(client, pushed, input_size).await?;
-            steps.one_of_many();
+            steps.done(&run.line());
             anyhow::Ok(run)
         }
     });

@@ -244,6 +244,9 @@ impl ProcessLauncher {
         let guard = Guard::start(&program, life, &parents.paths()).map_err(system("a guard process"))?;
         let limits = ResourceLimits::new(enforcement, config.slots);
         let direct = config.start_directly && birth::is_possible();
+        if config.start_directly && !direct {
+            tracing::info!("functions cannot be started directly here: fsched-exec stands in between");
+        }
         let direct = direct.then(|| File::open("/dev/null")).transpose().map_err(system("/dev/null"))?;
         let first = (config.domains.first().map_or(DomainId(0), |domain| domain.id), ClosId(0));
         let shared = Arc::new(Shared {
