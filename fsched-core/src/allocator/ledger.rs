@@ -69,7 +69,8 @@ pub struct Changed {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ledger {
     domain: DomainId,
-    all: u32,
+    /// What class 0 has where nothing is exclusive.
+    whole: u32,
     rules: Rules,
     /// Class `i + 1` at `i`.
     classes: Vec<Class>,
@@ -84,6 +85,8 @@ enum Class {
     Free {
         left: u32,
     },
+    /// Not to be had any more.
+    Lost,
     Exclusive(u32),
     Shared {
         mask: u32,
@@ -112,14 +115,22 @@ impl Ledger {
     /// # Panics
     /// Where the geometry does not [validate](crate::cache::CacheGeometry::validate).
     pub fn new(domain: &CacheDomain) -> Self {
+        Self::below(domain, bits::ones(u32::from(domain.geometry.ways.get())))
+    }
+
+    /// A domain with no leases, of which class 0 never gets more than `whole` and the usable ways.
+    ///
+    /// # Panics
+    /// Where the geometry does not [validate](crate::cache::CacheGeometry::validate).
+    pub fn below(domain: &CacheDomain, whole: u32) -> Self {
         let geometry = &domain.geometry;
         geometry.validate().expect("geometries are validated where they are read");
         let usable = geometry.usable().map_or(0, WayMask::bits);
-        let all = bits::ones(u32::from(geometry.ways.get()));
-        let root = largest_legal(geometry.contiguous, all);
+        let whole = whole | usable;
+        let root = largest_legal(geometry.contiguous, whole);
         Self {
             domain: domain.id,
-            all,
+            whole,
             rules: Rules { usable, min: u32::from(geometry.min_ways.get()), contiguous: geometry.contiguous },
             classes: vec![Class::Free { left: root }; usize::from(geometry.classes)],
             root,
@@ -163,6 +174,7 @@ impl Ledger {
                 Class::Exclusive(left) | Class::Shared { mask: left, .. } | Class::Free { left } => {
                     Class::Free { left }
                 }
+                Class::Lost => Class::Lost,
             };
         }
         self.settle(false, &mut writes);
@@ -175,7 +187,7 @@ impl Ledger {
     /// # Errors
     /// [`AllocateError::Arrangement`]. Nothing has changed then.
     pub fn arrange(&mut self, groups: &[Group]) -> Result<Changed, AllocateError> {
-        if self.classes.is_empty() {
+        if !self.has_classes() {
             return Ok(Changed { moved: Vec::new(), changes: Vec::new() });
         }
         let reason = |reason| AllocateError::Arrangement { domain: self.domain, reason };
@@ -198,14 +210,56 @@ impl Ledger {
             shared_ways: shared.count_ones() as u8,
             free_ways: (self.rules.usable & !exclusive & !shared).count_ones() as u8,
             largest_exclusive: self.largest_exclusive() as u8,
-            classes: self.classes.iter().filter(|class| !class.is_free()).count() as u16,
+            classes: self
+                .classes
+                .iter()
+                .filter(|class| matches!(class, Class::Exclusive(_) | Class::Shared { .. }))
+                .count() as u16,
         }
     }
 
     /// The masks of all classes after all changes so far, class 0 first, those without leases too.
     pub fn masks(&self) -> impl Iterator<Item = ClassChange> {
         let masks = self.masks_now().into_iter().zip(0..);
-        masks.map(|(bits, class)| ClassChange { class: ClosId(class), mask: mask(bits) })
+        masks
+            .filter_map(|(bits, class)| Some(ClassChange { class: ClosId(class), mask: WayMask::new(bits)? }))
+    }
+
+    /// Whether a class has ways that are nobody else's.
+    pub fn is_exclusive(&self, class: ClosId) -> bool {
+        let index = usize::from(class.0).checked_sub(1);
+        index.is_some_and(|index| matches!(self.classes.get(index), Some(Class::Exclusive(_))))
+    }
+
+    /// A class is not to be had any more: who was in it gets a free one with the same ways, or else shares. When no class
+    /// is left that could be shared, that is class 0.
+    pub fn lose(&mut self, class: ClosId) -> Changed {
+        let before = self.held_now();
+        let mut writes = Writes::new(self.masks_now());
+        let lost = usize::from(class.0).checked_sub(1).filter(|index| *index < self.classes.len());
+        let was = lost.map(|lost| std::mem::replace(&mut self.classes[lost], Class::Lost));
+        writes.written[usize::from(class.0).min(self.classes.len())] = lost.map_or(self.root, |_| 0);
+        let refuge = match (was, self.free_class()) {
+            (None | Some(Class::Free { .. } | Class::Lost), _) => None,
+            (Some(Class::Exclusive(bits)), Some(free)) => {
+                self.classes[free] = Class::Exclusive(bits);
+                self.write_exclusive(free, bits, &mut writes);
+                Some(class_at(free))
+            }
+            (Some(was), Some(free)) => {
+                self.classes[free] = was;
+                Some(class_at(free))
+            }
+            (Some(was), None) => Some(self.take_in(was)),
+        };
+        if let Some(refuge) = refuge {
+            self.leases.values_mut().filter(|held| held.class == class).for_each(|held| held.class = refuge);
+            if refuge == ClosId(0) {
+                self.share_root(&mut writes);
+            }
+            self.settle(false, &mut writes);
+        }
+        Changed { moved: self.moved_since(&before), changes: writes.changes }
     }
 
     fn acquire_exclusive(&mut self, asked: Ways, writes: &mut Writes) -> Result<ClosId, AllocateError> {
@@ -229,12 +283,10 @@ impl Ledger {
 
     fn acquire_shared(&mut self, asked: Ways, writes: &mut Writes) -> ClosId {
         let wish = u32::from(asked.get());
-        let class = if self.classes.is_empty() {
-            ClosId(0)
-        } else {
-            let free = self.rules.usable & !self.exclusive_bits() & !self.shared_bits();
-            let index = self.free_class().filter(|_| self.rules.largest_mask(free).is_some());
-            let index = index.unwrap_or_else(|| self.least_crowded());
+        let free = self.rules.usable & !self.exclusive_bits() & !self.shared_bits();
+        let index = self.free_class().filter(|_| self.rules.largest_mask(free).is_some());
+        // Without any class that could be shared, there is class 0.
+        let class = if let Some(index) = index.or_else(|| self.least_crowded()) {
             self.classes[index] = match self.classes[index] {
                 Class::Shared { mask, runners, asked, arranged } => {
                     Class::Shared { mask, runners: runners + 1, asked: asked + wish, arranged }
@@ -242,15 +294,39 @@ impl Ledger {
                 _ => Class::Shared { mask: 0, runners: 1, asked: wish, arranged: 0 },
             };
             class_at(index)
+        } else {
+            ClosId(0)
         };
         if class == ClosId(0) {
-            // In class 0, leases have to be kept from the shareable bits by it.
-            self.root = self.rules.usable;
-            writes.set(0, self.root);
+            self.share_root(writes);
         } else {
             self.settle(false, writes);
         }
         class
+    }
+
+    /// Where those of a class that is no more can share.
+    fn take_in(&mut self, lost: Class) -> ClosId {
+        let (runners, asked) = match lost {
+            Class::Shared { runners, asked, .. } => (runners, asked),
+            Class::Exclusive(bits) => (1, bits.count_ones()),
+            Class::Free { .. } | Class::Lost => (0, 0),
+        };
+        let Some(host) = self.least_crowded() else { return ClosId(0) };
+        if let Class::Shared { runners: all, asked: wished, .. } = &mut self.classes[host] {
+            (*all, *wished) = (*all + runners, *wished + asked);
+        }
+        class_at(host)
+    }
+
+    /// Class 0 serves leases: it has to keep them from the shareable bits.
+    fn share_root(&mut self, writes: &mut Writes) {
+        self.root = largest_legal(self.rules.contiguous, self.rules.usable & !self.exclusive_bits());
+        writes.set(0, self.root);
+    }
+
+    fn root_is_shared(&self) -> bool {
+        self.leases.values().any(|held| held.class == ClosId(0))
     }
 
     /// Makes one gap of all that is not exclusive. Those who share wait in a part of it that nobody crosses.
@@ -300,9 +376,8 @@ impl Ledger {
                 (*mask, *arranged) = (sharer.mask, sharer.arranged);
             }
         }
-        if !self.classes.is_empty() || self.leases.is_empty() {
-            self.root = largest_legal(self.rules.contiguous, self.all & !self.exclusive_bits());
-        }
+        let within = if self.root_is_shared() { self.rules.usable } else { self.whole };
+        self.root = largest_legal(self.rules.contiguous, within & !self.exclusive_bits());
         let wanted = || sharers.iter().map(|s| (s.class + 1, s.mask)).chain([(0, self.root)]);
         for shrinking in [true, false] {
             for (class, bits) in wanted() {
@@ -324,7 +399,7 @@ impl Ledger {
     }
 
     /// The class of sharers with the fewest runners per way; the lowest of several.
-    fn least_crowded(&self) -> usize {
+    fn least_crowded(&self) -> Option<usize> {
         let crowd = |&index: &usize| match self.classes[index] {
             Class::Shared { mask, runners, .. } => Some((mask.count_ones(), runners)),
             _ => None,
@@ -333,7 +408,15 @@ impl Ledger {
             .filter_map(|index| crowd(&index).map(|crowd| (crowd, index)))
             .max_by(|(a, i), (b, j)| by_ways_per_runner(*a, *b).then(j.cmp(i)))
             .map(|(_, index)| index)
-            .expect("without sharers a class and the ways that stay for them are free")
+    }
+
+    /// How many classes there are.
+    fn there(&self) -> usize {
+        self.classes.iter().filter(|class| **class != Class::Lost).count()
+    }
+
+    fn has_classes(&self) -> bool {
+        self.there() > 0
     }
 
     fn free_class(&self) -> Option<usize> {
@@ -343,13 +426,13 @@ impl Ledger {
     /// The most ways that could be exclusive if there were no lease; 0: none.
     fn most_exclusive(&self) -> u32 {
         let most = self.rules.usable.count_ones() - self.rules.min;
-        if self.classes.len() < 2 || most < self.rules.min { 0 } else { most }
+        if self.there() < 2 || most < self.rules.min { 0 } else { most }
     }
 
     /// The largest exclusive lease that could be had now; 0: none.
     fn largest_exclusive(&self) -> u32 {
         let exclusive = self.classes.iter().filter(|class| matches!(class, Class::Exclusive(_))).count();
-        let class_left = self.free_class().is_some() && exclusive + 1 < self.classes.len();
+        let class_left = self.free_class().is_some() && exclusive + 1 < self.there();
         let left = self.most_exclusive().saturating_sub(self.exclusive_bits().count_ones());
         if class_left && left >= self.rules.min { left } else { 0 }
     }
@@ -366,10 +449,8 @@ impl Ledger {
     }
 
     fn shared_bits(&self) -> u32 {
-        if self.classes.is_empty() && !self.leases.is_empty() {
-            return self.root;
-        }
-        self.classes.iter().fold(0, |all, class| match class {
+        let root = if self.root_is_shared() { self.root } else { 0 };
+        self.classes.iter().fold(root, |all, class| match class {
             Class::Shared { mask, .. } => all | mask,
             _ => all,
         })
@@ -378,6 +459,7 @@ impl Ledger {
     fn bits_of(&self, class: ClosId) -> u32 {
         match usize::from(class.0).checked_sub(1).map(|index| self.classes[index]) {
             None => self.root,
+            Some(Class::Lost) => 0,
             Some(Class::Free { left: bits } | Class::Exclusive(bits) | Class::Shared { mask: bits, .. }) => {
                 bits
             }

@@ -109,6 +109,14 @@ pub enum AllocateError {
         /// The first rule that does not hold.
         reason: Misfit,
     },
+    /// The masks cannot be enforced: the system refused them. The lease is not given; others are as they were.
+    #[error("the cache of domain {domain} cannot be divided now: {reason}")]
+    Enforcement {
+        /// Where.
+        domain: DomainId,
+        /// What was tried, and what the system said.
+        reason: String,
+    },
     /// There is no such domain.
     #[error("there is no cache domain {0}")]
     NoSuchDomain(DomainId),
@@ -156,7 +164,7 @@ pub enum Misfit {
 /// - keep the ways of an exclusive lease from every other lease, at every moment, also in the middle of a change
 ///   (shrink before growing);
 /// - give an exclusive lease at least the ways asked for, or refuse it;
-/// - never refuse a shared lease: give what is left, or let it share; it gets at most what it asked for where it
+/// - never refuse a shared lease, unless the system refuses masks ([`AllocateError::Enforcement`]): give what is left, or let it share; it gets at most what it asked for where it
 ///   has a class of its own that nobody arranged;
 /// - list in `moved` every other lease whose mask changed, and keep every lease's class until an [`arrange`](Self::arrange)
 ///   gives it another;
@@ -196,6 +204,14 @@ pub trait CacheAllocator: Send {
     /// [`AllocateError::Arrangement`] and [`AllocateError::NoSuchDomain`]; nothing has changed then.
     fn arrange(&mut self, domain: DomainId, groups: &[Group]) -> Result<Vec<Moved>, AllocateError>;
 
+    /// Gives back to the system what was taken for dividing the cache, after the last lease. Nothing can be acquired then.
+    ///
+    /// # Errors
+    /// [`AllocateError::Enforcement`] where something stays behind.
+    fn close(&mut self) -> Result<(), AllocateError> {
+        Ok(())
+    }
+
     /// What is held and free; all zero for a domain that there is not.
     fn usage(&self, domain: DomainId) -> Usage;
 }
@@ -219,6 +235,10 @@ impl<A: CacheAllocator + ?Sized> CacheAllocator for Box<A> {
 
     fn arrange(&mut self, domain: DomainId, groups: &[Group]) -> Result<Vec<Moved>, AllocateError> {
         (**self).arrange(domain, groups)
+    }
+
+    fn close(&mut self) -> Result<(), AllocateError> {
+        (**self).close()
     }
 
     fn usage(&self, domain: DomainId) -> Usage {

@@ -28,7 +28,9 @@ impl Worker {
         order.needs.cores = order.needs.cores.max(1);
         let room = self.admit(&order)?;
         let grant = self.allocator.acquire(order.domain, order.cache).map_err(|error| match error {
-            AllocateError::Exhausted(_) => Refusal::NoRoom(error.to_string()),
+            AllocateError::Exhausted(_) | AllocateError::Enforcement { .. } => {
+                Refusal::NoRoom(error.to_string())
+            }
             _ => Refusal::Impossible(error.to_string()),
         })?;
         let mut effects = self.apply(now, &grant.moved);

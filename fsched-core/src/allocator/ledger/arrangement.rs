@@ -8,8 +8,7 @@ use crate::allocator::{Group, Misfit};
 /// Whether the groups name every shared lease once, with masks that can be.
 pub(super) fn check(ledger: &Ledger, groups: &[Group]) -> Result<(), Misfit> {
     let room = ledger.room();
-    let exclusive = ledger.classes.iter().filter(|class| matches!(class, Class::Exclusive(_))).count();
-    let left = ledger.classes.len() - exclusive;
+    let left = ledger.classes.iter().filter(|class| can_be_shared(class)).count();
     if groups.len() > left {
         return Err(Misfit::TooManyGroups { groups: groups.len(), left });
     }
@@ -45,12 +44,13 @@ pub(super) fn seat(ledger: &Ledger, groups: &[Group]) -> Vec<ClosId> {
     let classes = ledger.classes.len();
     let mut common = vec![0u32; groups.len() * classes];
     for (index, group) in groups.iter().enumerate() {
-        for held in group.leases.iter().filter_map(|lease| ledger.leases.get(lease)) {
-            common[index * classes + usize::from(held.class.0) - 1] += 1;
+        let held = group.leases.iter().filter_map(|lease| ledger.leases.get(lease));
+        for class in held.filter_map(|held| usize::from(held.class.0).checked_sub(1)) {
+            common[index * classes + class] += 1;
         }
     }
     let mut free: BTreeSet<usize> =
-        (0..classes).filter(|&class| !matches!(ledger.classes[class], Class::Exclusive(_))).collect();
+        (0..classes).filter(|&class| can_be_shared(&ledger.classes[class])).collect();
     let mut seats = vec![None; groups.len()];
     for _ in groups {
         let open = (0..groups.len()).filter(|&group| seats[group].is_none());
@@ -87,7 +87,11 @@ pub(super) fn sit_down(ledger: &mut Ledger, groups: &[Group], seats: &[ClosId]) 
     }
 }
 
+fn can_be_shared(class: &Class) -> bool {
+    matches!(class, Class::Free { .. } | Class::Shared { .. })
+}
+
 fn is_shared(ledger: &Ledger, class: ClosId) -> bool {
     let index = usize::from(class.0).checked_sub(1);
-    index.is_some_and(|index| matches!(ledger.classes[index], Class::Shared { .. }))
+    index.is_none_or(|index| matches!(ledger.classes[index], Class::Shared { .. }))
 }

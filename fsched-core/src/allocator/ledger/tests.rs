@@ -49,10 +49,6 @@ fn mask_of(ledger: &Ledger, lease: u64) -> u32 {
 }
 
 impl Ledger {
-    fn is_exclusive(&self, class: ClosId) -> bool {
-        usize::from(class.0).checked_sub(1).is_some_and(|i| matches!(self.classes[i], Class::Exclusive(_)))
-    }
-
     /// Without what classes nobody uses were left with, which says nothing.
     fn forgetful(&self) -> Self {
         let mut ledger = self.clone();
@@ -368,5 +364,58 @@ fn classes_without_leases_step_back_from_exclusive_ways() {
     let bits = taken.grant.mask.bits();
     for change in ledger.masks().filter(|change| change.class != taken.grant.class) {
         assert_eq!(change.mask.bits() & bits, 0, "{change:?}");
+    }
+}
+
+#[test]
+fn who_was_in_a_lost_class_goes_on_in_another() {
+    let mut ledger = ledger(8, 1, 4);
+    acquire(&mut ledger, 0, exclusive(3));
+    acquire(&mut ledger, 1, shared(2));
+    let lost = ledger.lose(ClosId(1));
+    assert_eq!(lost.moved, [Moved { lease: LeaseId(0), class: ClosId(3), mask: mask(0x07) }]);
+    let class_3 = ClassChange { class: ClosId(3), mask: mask(0x07) };
+    assert!(lost.changes.contains(&class_3), "{:?}", lost.changes);
+    let lost = ledger.lose(ClosId(2));
+    assert_eq!((lost.moved[0].lease, lost.moved[0].class), (LeaseId(1), ClosId(4)));
+    acquire(&mut ledger, 2, shared(1));
+    assert!(matches!(ledger.acquire(LeaseId(3), exclusive(1)), Err(AllocateError::Exhausted(_))));
+    // No class is left but an exclusive one: whoever shares does it in class 0.
+    let lost = ledger.lose(ClosId(4));
+    assert!(lost.moved.iter().all(|moved| moved.class == ClosId(0) && moved.mask.bits() & 0x07 == 0));
+    assert_eq!(ledger.acquire(LeaseId(4), shared(1)).unwrap().grant.class, ClosId(0));
+    ledger.lose(ClosId(3));
+    for lease in [0, 1, 2, 4] {
+        ledger.release(LeaseId(lease)).unwrap();
+    }
+    assert_eq!(ledger.usage().leases, 0);
+}
+
+proptest! {
+    #[test]
+    fn losing_classes_breaks_no_promise(
+        geometry in any_geometry(),
+        life in vec((any_event(), prop::option::weighted(0.2, 1u16..=16)), 0..40),
+    ) {
+        let domain = CacheDomain { id: DomainId(0), cpus: Vec::new(), geometry };
+        let mut ledger = Ledger::new(&domain);
+        for (lease, (event, lost)) in life.into_iter().enumerate() {
+            match event {
+                Event::Acquire(ask) => _ = ledger.acquire(LeaseId(lease as u64), ask),
+                Event::Release(which) => {
+                    let count = ledger.leases.len().max(1);
+                    if let Some(lease) = ledger.leases.keys().nth(which % count).copied() {
+                        ledger.release(lease).unwrap();
+                    }
+                }
+                Event::Arrange(_) => {}
+            }
+            if let Some(class) = lost {
+                ledger.lose(ClosId(class));
+            }
+            let masks: Hardware = ledger.masks().map(|c| (c.class, c.mask)).collect();
+            apart(&masks, |class| ledger.is_exclusive(class))?;
+            prop_assert!(ledger.leases.values().all(|held| masks.contains_key(&held.class)));
+        }
     }
 }

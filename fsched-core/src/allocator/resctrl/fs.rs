@@ -166,3 +166,41 @@ fn said(status: &str) -> String {
         format!(" (the kernel says: {})", status.replace('\n', "; "))
     }
 }
+/// The same, with errors that say everything.
+pub(super) struct Told<'a>(pub(super) &'a dyn ResctrlFs);
+
+impl Told<'_> {
+    pub(super) fn read(&self, path: &str) -> Result<String, FsError> {
+        self.0.read(path).map_err(|source| self.error(Act::Read, path, None, source))
+    }
+
+    /// As [`read`](Self::read), and none where there is no such file.
+    pub(super) fn read_if_there(&self, path: &str) -> Result<Option<String>, FsError> {
+        match self.read(path) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.is_gone() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) fn write(&self, path: &str, text: &str) -> Result<(), FsError> {
+        self.0.write(path, text).map_err(|source| self.error(Act::Write, path, Some(text), source))
+    }
+
+    pub(super) fn make_group(&self, path: &str) -> Result<(), FsError> {
+        self.0.make_group(path).map_err(|source| self.error(Act::MakeGroup, path, None, source))
+    }
+
+    pub(super) fn remove_group(&self, path: &str) -> Result<(), FsError> {
+        self.0.remove_group(path).map_err(|source| self.error(Act::RemoveGroup, path, None, source))
+    }
+
+    pub(super) fn directories(&self, path: &str) -> Result<Vec<String>, FsError> {
+        self.0.directories(path).map_err(|source| self.error(Act::List, path, None, source))
+    }
+
+    fn error(&self, act: Act, path: &str, text: Option<&str>, source: io::Error) -> FsError {
+        let status = self.0.read("info/last_cmd_status").unwrap_or_default().trim_end().to_owned();
+        FsError { act, path: self.0.root().join(path), text: text.map(str::to_owned), status, source }
+    }
+}
