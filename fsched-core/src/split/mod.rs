@@ -8,11 +8,13 @@
 //! | `frontier.rs` | [`Frontier`]: what the best split costs with fewer ways, or with one runner more |
 //! | `rules.rs` | [`Rule`]: the exact split and the rules it is compared with |
 //! | `layout.rs` | [`lay_out`]: sizes to masks, as many in place as possible; [`writes`]: in which order |
+//! | [`contention`] | how fast runners run that share ways |
 //! | `price.rs` | [`Price`]: what a way is worth now |
 //!
 //! A runner is its place in the problem's list; who that is, the caller knows. Ways are plain numbers here, and "slowdown" is
 //! running time over the time with the whole cache.
 
+pub mod contention;
 mod exact;
 mod frontier;
 mod layout;

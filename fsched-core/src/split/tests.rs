@@ -315,3 +315,12 @@ fn a_swap_without_a_hole_is_made_by_shrinking() {
     let order = writes(room, &[mask(0, 4), mask(4, 4)], &[mask(4, 4).unwrap(), mask(0, 4).unwrap()]);
     assert!(order.len() <= 4, "{order:?}");
 }
+
+#[test]
+fn who_cannot_shrink_steps_into_a_hole() {
+    let mask = |first, ways| WayMask::contiguous(first, Ways::clamped(ways)).unwrap();
+    let room = Room::plain(Ways::clamped(7)).with_min(Ways::clamped(2));
+    let order = writes(room, &[Some(mask(2, 2)), Some(mask(0, 2))], &[mask(0, 2), mask(2, 2)]);
+    let write = |who, mask| Write { who, mask };
+    assert_eq!(order, [write(1, mask(4, 2)), write(0, mask(0, 2)), write(1, mask(2, 2))]);
+}

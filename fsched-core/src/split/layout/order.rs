@@ -15,7 +15,7 @@ pub struct Write {
 ///
 /// Every mask written is legal in `room`. After every write the masks are disjoint, unless they stand so close that they
 /// cannot pass each other: then a new mask is written over others' old ones, which are still as large as a mask has to be, and those
-/// go on to theirs at once. Most masks are written once; one that is in the way of another shrinks first.
+/// go on to theirs at once. Most masks are written once; one that is in the way of another shrinks or goes to a hole first.
 pub fn writes(room: Room, from: &[Option<WayMask>], to: &[WayMask]) -> Vec<Write> {
     let mut now = from.to_vec();
     let mut order = Vec::new();
@@ -55,15 +55,34 @@ fn others(now: &[Option<WayMask>], who: usize) -> u32 {
     others.filter_map(|(_, mask)| *mask).fold(0, |all, mask| all | mask.bits())
 }
 
-/// Smaller masks for those in the way of `who`; `None` where somebody would be left with less than a mask.
+/// Where those in the way of `who` can go: to a smaller part of what they have, else to a hole. `None` where somebody would be left with
+/// less than a mask.
 fn step_aside(
     room: Room,
     now: &[Option<WayMask>],
     who: usize,
     to: &[WayMask],
 ) -> Option<Vec<(usize, WayMask)>> {
-    let blockers = now.iter().enumerate().filter(|(i, _)| *i != who);
-    let blockers = blockers.filter_map(|(i, mask)| Some((i, (*mask)?)));
-    let blockers = blockers.filter(|(_, mask)| mask.overlaps(to[who]));
-    blockers.map(|(i, mask)| Some((i, room.largest_mask(mask.bits() & !to[who].bits())?))).collect()
+    let target = to[who].bits();
+    let mut taken = now.iter().flatten().fold(target, |all, mask| all | mask.bits());
+    let in_the_way = |(i, mask): (usize, &Option<WayMask>)| Some((i, (*mask)?));
+    let blockers = now.iter().enumerate().filter_map(in_the_way);
+    let blockers = blockers.filter(|(i, mask)| *i != who && mask.overlaps(to[who]));
+    let aside = blockers.map(|(i, mask)| {
+        let smaller = room.largest_mask(mask.bits() & !target);
+        let hole = || room.largest_mask(!taken).and_then(|hole| lowest(hole, mask));
+        let aside = smaller.or_else(hole)?;
+        taken |= aside.bits();
+        Some((i, aside))
+    });
+    aside.collect()
+}
+
+/// As many of the lowest ways of a hole as the mask has.
+fn lowest(hole: WayMask, mask: WayMask) -> Option<WayMask> {
+    let mut bits = hole.bits();
+    while bits.count_ones() > u32::from(mask.ways().get()) {
+        bits &= !(1 << bits.ilog2());
+    }
+    WayMask::new(bits)
 }
