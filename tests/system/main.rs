@@ -11,6 +11,7 @@
 //! | [`hosts`] | hosts that are no workers, and masters that are none |
 //! | [`cluster`] | workers come, go, die and come back |
 //! | [`overload`] | more work than there is room |
+//! | [`profiles`] | curves without hardware that divides a cache |
 //! | [`processes`] | functions get what they need, and stay within limits |
 //! | [`trees`] | nothing that a function starts outlives its invocation |
 //! | [`shutdown`] | servers that are asked to stop do so in order |
@@ -32,6 +33,7 @@ mod invocations;
 mod kernel;
 mod overload;
 mod processes;
+mod profiles;
 mod runs;
 mod safety;
 mod service;

@@ -143,9 +143,10 @@ pub async fn what_is_too_old_is_forgotten<S: Store>(open: impl Fn() -> S) {
     let samples = Snapshot::SAMPLES_PER_FUNCTION as u64 + 5;
     let invocations = Snapshot::INVOCATIONS as u64 + 5;
     let facts = || {
-        [function(1), function(2), sample(2, 0), accepted(0)]
+        [function(1), function(2), sample(2, 0), profile(1, 0), accepted(0)]
             .into_iter()
             .chain((0..samples).map(|n| sample(1, n)))
+            .chain((0..samples).map(|n| profile(2, n)))
             .chain((1..invocations).flat_map(|n| [accepted(n), ended(n)]))
     };
     let store = open();
@@ -206,7 +207,7 @@ pub fn worker(id: u64) -> Record {
     })
 }
 
-/// A function ran on input of size `n`; where that is odd, under a simulator.
+/// A function ran on input of size `n`.
 pub fn sample(function: u64, n: u64) -> Record {
     Record::Sampled(Sample {
         function: FunctionId(function),
@@ -216,11 +217,15 @@ pub fn sample(function: u64, n: u64) -> Record {
         enforced: true,
         co_runners: 3,
         benchmark: false,
-        origin: match n % 2 {
-            0 => Origin::Run,
-            _ => Origin::Profile(Counts { misses: Bytes(u64::MAX - n), accesses: n }),
-        },
+        origin: Origin::Run,
     })
+}
+
+/// A function was profiled on input of size `n`.
+pub fn profile(function: u64, n: u64) -> Record {
+    let counts = Counts { misses: Bytes(u64::MAX - n), accesses: n };
+    let (input_size, estimated) = (InputSize(n), Duration::from_nanos(n));
+    Record::Sampled(Sample::profiled(FunctionId(function), input_size, Bytes::mib(2), estimated, counts))
 }
 
 /// An invocation was accepted.
@@ -271,6 +276,7 @@ pub fn record() -> impl Strategy<Value = Record> {
         1 => id().prop_map(worker),
         1 => id().prop_map(|id| Record::WorkerRemoved(WorkerId(id))),
         4 => (id(), any::<u64>()).prop_map(|(id, n)| sample(id, n)),
+        2 => (id(), any::<u64>()).prop_map(|(id, n)| profile(id, n)),
         3 => born_ended,
         3 => (id(), end).prop_map(|(id, (end, at))| Record::Ended { id: InvocationId(id), end, at }),
     ]
@@ -294,7 +300,7 @@ pub fn story() -> Vec<Record> {
         sample(1, 10),
         ended(1),
         sample(2, 20),
-        sample(1, 31),
+        profile(1, 30),
         accepted(2),
         Record::FunctionRemoved(FunctionId(2)),
         Record::WorkerRemoved(WorkerId(2)),

@@ -35,8 +35,9 @@ impl Snapshot {
                 if !self.functions.contains_key(&function) {
                     return;
                 }
+                let is_run = sample.origin.is_run();
                 self.samples.push(sample);
-                let is_same = |other: &Sample| other.function == function;
+                let is_same = |other: &Sample| other.function == function && other.origin.is_run() == is_run;
                 if self.samples.iter().filter(|s| is_same(s)).count() > Self::SAMPLES_PER_FUNCTION
                     && let Some(oldest) = self.samples.iter().position(is_same)
                 {
@@ -73,14 +74,20 @@ impl Snapshot {
 pub struct Fold {
     functions: BTreeMap<FunctionId, Function>,
     workers: BTreeMap<WorkerId, WorkerRecord>,
-    /// Each with its place in the order of all samples.
-    samples: BTreeMap<FunctionId, VecDeque<(u64, Sample)>>,
+    samples: BTreeMap<FunctionId, Kept>,
     invocations: BTreeMap<InvocationId, InvocationRecord>,
     ended: BTreeSet<InvocationId>,
     next_sample: u64,
     next_function: u64,
     next_worker: u64,
     next_invocation: u64,
+}
+
+/// What is kept of one function, each with its place in the order of all samples.
+#[derive(Debug, Clone, Default)]
+struct Kept {
+    runs: VecDeque<(u64, Sample)>,
+    profiles: VecDeque<(u64, Sample)>,
 }
 
 impl Fold {
@@ -125,7 +132,8 @@ impl Fold {
 
     /// What the facts so far add up to.
     pub fn snapshot(&self) -> Snapshot {
-        let mut samples: Vec<_> = self.samples.values().flatten().collect();
+        let all = self.samples.values().flat_map(|kept| kept.runs.iter().chain(&kept.profiles));
+        let mut samples: Vec<_> = all.collect();
         samples.sort_unstable_by_key(|(place, _)| *place);
         Snapshot {
             functions: self.functions.clone(),
@@ -143,6 +151,7 @@ impl Fold {
             return;
         }
         let kept = self.samples.entry(sample.function).or_default();
+        let kept = if sample.origin.is_run() { &mut kept.runs } else { &mut kept.profiles };
         kept.push_back((self.next_sample, sample));
         self.next_sample += 1;
         if kept.len() > Snapshot::SAMPLES_PER_FUNCTION {
@@ -187,7 +196,7 @@ impl Extend<Record> for Fold {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::conformance::{accepted, ended, function, records, sample};
+    use super::super::conformance::{accepted, ended, function, profile, records, sample};
     use super::*;
 
     fn fold(records: impl IntoIterator<Item = Record>) -> Snapshot {
@@ -205,12 +214,17 @@ mod tests {
         let facts: Vec<_> = [function(1), function(2), sample(2, 7)]
             .into_iter()
             .chain((0..limit + 3).map(|n| sample(1, n)))
+            .chain([profile(1, 5)])
             .collect();
         let mut plain = Snapshot::default();
         facts.iter().cloned().for_each(|fact| plain.apply(fact));
         assert_eq!(plain, fold(facts));
-        assert_eq!(plain.samples.len() as u64, limit + 1, "the other function keeps its own");
-        assert_eq!(sizes(plain), (3..limit + 3).collect::<Vec<_>>());
+        assert_eq!(plain.samples.len() as u64, limit + 2, "the other function keeps its own");
+        assert_eq!(
+            sizes(plain),
+            (3..limit + 3).chain([5]).collect::<Vec<_>>(),
+            "a profile pushes out no run"
+        );
     }
 
     #[test]

@@ -96,7 +96,8 @@ pub struct Snapshot {
     pub functions: BTreeMap<FunctionId, Function>,
     /// Workers, by id.
     pub workers: BTreeMap<WorkerId, WorkerRecord>,
-    /// Samples of functions that there still are, in order: the newest [`Snapshot::SAMPLES_PER_FUNCTION`] of each.
+    /// Samples of functions that there still are, in order: of each the newest [`Snapshot::SAMPLES_PER_FUNCTION`] runs and
+    /// the newest as many profiles, so that runs, however many there are, never push out what is simulated once.
     pub samples: Vec<Sample>,
     /// The newest [`Snapshot::INVOCATIONS`] invocations, and every one that has not ended.
     pub invocations: BTreeMap<InvocationId, InvocationRecord>,
@@ -109,7 +110,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// How many samples of a function are kept.
+    /// How many runs of a function are kept, and how many points of profiles.
     pub const SAMPLES_PER_FUNCTION: usize = 1_000;
     /// How many ended invocations are kept.
     pub const INVOCATIONS: usize = 10_000;

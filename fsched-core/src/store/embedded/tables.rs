@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Record, Snapshot, StoreError, error};
 use crate::id::{FunctionId, InvocationId, WorkerId};
+use crate::sample::Sample;
 use crate::store::InvocationRecord;
 
 /// The version of what is written here and in the log.
@@ -54,8 +55,8 @@ pub(super) struct Tables {
 #[derive(Debug, Default, PartialEq)]
 struct Index {
     functions: BTreeSet<u64>,
-    /// Sequence numbers by function, oldest first.
-    samples: BTreeMap<u64, VecDeque<u64>>,
+    /// Sequence numbers by function, oldest first: of runs, and of profiles.
+    samples: BTreeMap<u64, [VecDeque<u64>; 2]>,
     ended: BTreeSet<u64>,
     version: u32,
     applied: u64,
@@ -63,6 +64,14 @@ struct Index {
     next_function: u64,
     next_worker: u64,
     next_invocation: u64,
+}
+
+impl Index {
+    /// The sequence numbers that a sample's counts among.
+    fn kept(&mut self, sample: &Sample) -> &mut VecDeque<u64> {
+        let kinds = self.samples.entry(sample.function.0).or_default();
+        &mut kinds[usize::from(!sample.origin.is_run())]
+    }
 }
 
 impl Tables {
@@ -169,7 +178,7 @@ fn apply(
             Record::FunctionRemoved(FunctionId(id)) => {
                 functions.remove(id).map_err(redb)?;
                 index.functions.remove(id);
-                for sequence in index.samples.remove(id).into_iter().flatten() {
+                for sequence in index.samples.remove(id).into_iter().flatten().flatten() {
                     samples.remove((*id, sequence)).map_err(redb)?;
                 }
             }
@@ -185,7 +194,7 @@ fn apply(
                 let function = sample.function.0;
                 if index.functions.contains(&function) {
                     samples.insert((function, *sequence), encode(path, sample)?.as_slice()).map_err(redb)?;
-                    let kept = index.samples.entry(function).or_default();
+                    let kept = index.kept(sample);
                     kept.push_back(*sequence);
                     if kept.len() > Snapshot::SAMPLES_PER_FUNCTION
                         && let Some(oldest) = kept.pop_front()
@@ -280,11 +289,11 @@ fn read(path: &Path, db: &Database) -> Result<(Snapshot, Index), StoreError> {
     for entry in table.iter().map_err(|e| error::of_redb(path, e))? {
         let (key, json) = entry.map_err(|e| error::of_redb(path, e))?;
         let (function, sequence) = key.value();
-        let sample: crate::sample::Sample = decode(path, json.value())?;
+        let sample: Sample = decode(path, json.value())?;
         if sample.function.0 != function || !index.functions.contains(&function) || sequence > index.applied {
             return Err(error::damaged(path, format!("sample {sequence} belongs to nothing")));
         }
-        index.samples.entry(function).or_default().push_back(sequence);
+        index.kept(&sample).push_back(sequence);
         samples.push((sequence, sample));
     }
     samples.sort_unstable_by_key(|(sequence, _)| *sequence);
