@@ -59,10 +59,10 @@ impl Row {
         self.extra.get(usize::from(ways)).copied().unwrap_or(f64::INFINITY)
     }
 
-    /// What one way is worth here: what is lost without it, seconds.
-    pub fn price(&self) -> f64 {
-        let price = self.extra[1];
-        if price.is_finite() { price } else { 0.0 }
+    /// What one way is worth here: what is lost without it, seconds; `None` where everybody is at the minimum, so that there
+    /// is none to take.
+    pub fn price(&self) -> Option<f64> {
+        Some(self.extra[1]).filter(|price| price.is_finite())
     }
 
     /// What it costs in all to add a runner that takes `factor` times these times: the difference of two exact splits.
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn an_empty_domain_gives_its_ways_for_nothing() {
         let row = row(&[], 11, 1, 7);
-        assert_eq!(row.price(), 0.0);
+        assert_eq!(row.price(), Some(0.0));
         assert_eq!(row.adding(&[5.0, 3.0, 2.0], 1.0, Ways::ONE), 2.0);
         assert_eq!(row.extra(12), f64::INFINITY);
     }

@@ -106,8 +106,9 @@ impl DomainView {
         self.residents.look(now);
     }
 
-    /// What one way of this cache is worth now: what those who run here would lose without it, seconds.
-    pub fn price(&self) -> f64 {
+    /// What one way of this cache is worth now: what those who run here would lose without it, seconds. `None` where everybody
+    /// is at the smallest mask, so that there is none to take.
+    pub fn price(&self) -> Option<f64> {
         self.residents.row().price()
     }
 
@@ -214,10 +215,10 @@ impl ClusterView {
         self.present
     }
 
-    /// What one way is worth now, in the mean over all ways of workers that take work: what those who run would lose without
-    /// it, seconds.
+    /// What one way is worth now where it is worth the least, of workers that take work: what those who run there would lose
+    /// without it, seconds. It is what a newcomer can have a way for.
     pub fn price(&self) -> f64 {
-        self.index.totals().price()
+        self.index.price()
     }
 
     /// Adds a worker or replaces what was known of it.

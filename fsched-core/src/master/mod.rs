@@ -35,6 +35,7 @@ pub use members::WorkerInfo;
 pub use profiles::ProfilePoint;
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::cache::DomainId;
 use crate::function::{Function, FunctionName, FunctionSpec, InputSize};
 use crate::id::{AttemptId, BenchmarkId, ContentHash, FunctionId, InvocationId, WorkerId};
 use crate::invocation::{Invocation, InvocationState, Order, Outcome, Submission};
@@ -386,9 +387,20 @@ impl Master {
     }
 
     /// The price of a way, as the original's generosity: the change of the cluster's running time with one way more, seconds
-    /// per way, zero or below; in the mean over all ways of workers that take work.
+    /// per way, zero or below; where a way is cheapest, as that is where it is taken.
     pub fn generosity(&self) -> f64 {
         0.0 - self.members.view().price()
+    }
+
+    /// What a way of each cache is worth now, seconds: what those who run there would lose without it. None where everybody has
+    /// the fewest ways there can be.
+    pub fn prices(&self) -> impl Iterator<Item = (WorkerId, DomainId, Option<f64>)> {
+        let domains = |worker: &crate::cluster::WorkerView| {
+            let id = worker.id;
+            let prices = worker.domains.values().map(move |domain| (id, domain.domain.id, domain.price()));
+            prices.collect::<Vec<_>>()
+        };
+        self.members.view().workers().flat_map(domains)
     }
 
     /// How it stands, in numbers.

@@ -1,6 +1,7 @@
 //! The master against a world that does its effects by hand.
 
 mod crowd;
+mod starvation;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

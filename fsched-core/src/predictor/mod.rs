@@ -107,10 +107,15 @@ pub trait Predictor: Send {
     /// How many ways to ask for on a cache of this shape, when one way costs `generosity` (the change of the
     /// cluster's running time per way, seconds, zero or negative).
     ///
-    /// By default the fewest whose time is within 5 % of the best.
+    /// By default the fewest whose time is within 5 % of the best, and fewer where that saves others more than it costs.
     fn ways(&self, prediction: &Prediction, geometry: &CacheGeometry, generosity: f64) -> Ways {
-        let _ = generosity;
-        prediction.curve.fewest_ways_within(geometry, 0.05)
+        let enough = prediction.curve.fewest_ways_within(geometry, 0.05).get();
+        let price = if generosity < 0.0 { -generosity } else { 0.0 };
+        let seconds = |ways| prediction.curve.seconds(geometry, Ways::clamped(ways));
+        let least = geometry.min_ways.get();
+        // Without a price, what is within 5 % is as good as the best.
+        let worth = if price > 0.0 { crate::split::ways_worth(seconds, price, enough) } else { enough };
+        Ways::clamped(worth.max(least))
     }
 }
 

@@ -1,6 +1,8 @@
 //! Where it costs the least, counting what it takes from those who run there.
 
 #[cfg(test)]
+mod mixed;
+#[cfg(test)]
 mod tests;
 
 use std::collections::btree_set;

@@ -6,7 +6,7 @@ use actix_web::web::{Data, Json};
 
 use super::MasterState;
 use crate::error::{ApiError, Code};
-use crate::wire::api::{ErrorAnswer, GenerosityAnswer, HealthAnswer, StatusAnswer};
+use crate::wire::api::{DomainPrice, ErrorAnswer, GenerosityAnswer, HealthAnswer, StatusAnswer};
 
 /// The master in numbers.
 #[utoipa::path(get, path = "/status", tag = "meta", responses((status = 200, body = StatusAnswer)))]
@@ -20,7 +20,15 @@ pub(crate) async fn status(state: Data<MasterState>) -> Json<StatusAnswer> {
     get, path = "/scheduler/generosity", tag = "cluster", responses((status = 200, body = GenerosityAnswer))
 )]
 pub(crate) async fn generosity(state: Data<MasterState>) -> Json<GenerosityAnswer> {
-    Json(GenerosityAnswer { generosity: state.node.read(|master| master.generosity()) })
+    Json(state.node.read(|master| {
+        let prices = master.prices();
+        let domains = prices.map(|(worker, domain, price)| DomainPrice {
+            worker,
+            domain,
+            generosity: price.map(|price| 0.0 - price),
+        });
+        GenerosityAnswer { generosity: master.generosity(), domains: domains.collect() }
+    }))
 }
 
 /// Whether the process answers. Needs no token.

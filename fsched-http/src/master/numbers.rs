@@ -39,7 +39,7 @@ pub struct MasterNumbers {
 #[derive(Debug, Default)]
 struct Changing {
     ended: HashMap<&'static str, Counter>,
-    ways: HashMap<(WorkerId, DomainId), [Gauge; 2]>,
+    ways: HashMap<(WorkerId, DomainId), [Gauge; 3]>,
 }
 
 impl Default for MasterNumbers {
@@ -131,29 +131,33 @@ impl MasterNumbers {
         self.metrics.counter("fsched_invocations_ended_total", "Invocations ended, by how.", labels)
     }
 
-    fn ways(&self, worker: WorkerId, domain: DomainId) -> [Gauge; 2] {
-        ["reserved", "free"].map(|state| {
+    fn ways(&self, worker: WorkerId, domain: DomainId) -> [Gauge; 3] {
+        let [reserved, free] = ["reserved", "free"].map(|state| {
             let labels = vec![
                 Label::new("worker", worker.to_string()),
                 Label::new("domain", domain.to_string()),
                 Label::new("state", state),
             ];
             self.metrics.gauge("fsched_ways", "Ways by worker and domain: reserved, or free.", labels)
-        })
+        });
+        let labels = vec![Label::new("worker", worker.to_string()), Label::new("domain", domain.to_string())];
+        let help = "What a way is worth by worker and domain: seconds that those who run there would lose without it.";
+        [reserved, free, self.metrics.gauge("fsched_way_price_seconds", help, labels)]
     }
 }
 
 impl Changing {
     /// Sets what is there; what is there no more is set to zero.
-    fn set_ways(&mut self, workers: &[WorkerInfo], make: impl Fn(WorkerId, DomainId) -> [Gauge; 2]) {
+    fn set_ways(&mut self, workers: &[WorkerInfo], make: impl Fn(WorkerId, DomainId) -> [Gauge; 3]) {
         self.ways.values().flatten().for_each(|gauge| gauge.set(0.0));
         for info in workers {
             for view in info.view.iter().flat_map(|view| view.domains.values()) {
                 let row = DomainRow::from(view);
                 let key = (info.id, view.domain.id);
-                let [reserved, free] = self.ways.entry(key).or_insert_with(|| make(key.0, key.1));
+                let [reserved, free, price] = self.ways.entry(key).or_insert_with(|| make(key.0, key.1));
                 reserved.set(f64::from(row.reserved_ways));
                 free.set(f64::from(row.free_ways));
+                price.set(view.price().unwrap_or(0.0));
             }
         }
     }

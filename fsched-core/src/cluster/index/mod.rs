@@ -21,6 +21,7 @@ pub(crate) use self::tree::{Ever, Now};
 use super::residents::Pace;
 use super::view::{DomainView, WorkerView};
 use crate::cache::CacheGeometry;
+use crate::split::Price;
 
 /// Where a domain stands in the index.
 pub(crate) type SlotId = u32;
@@ -103,6 +104,8 @@ pub(crate) struct Index {
     kinds: Vec<Kind>,
     by_load: BTreeSet<(Reverse<u64>, Place, SlotId)>,
     by_free_ways: BTreeSet<(u8, Place, SlotId)>,
+    /// Domains whose workers take work, by what a way is worth there; without those that have none to take.
+    by_value: BTreeSet<(u64, SlotId)>,
     tree: Tree,
     totals: Totals,
 }
@@ -122,6 +125,12 @@ impl Index {
 
     pub(crate) fn totals(&self) -> &Totals {
         &self.totals
+    }
+
+    /// What a way is worth where it is worth the least, seconds: what a newcomer can have one for.
+    pub(crate) fn price(&self) -> f64 {
+        let prices = self.by_value.first().map(|&(price, _)| Some(f64::from_bits(price)));
+        Price::of_cluster(prices).unwrap_or(0.0)
     }
 
     /// By falling share of free cores.
@@ -226,6 +235,9 @@ impl Index {
             self.by_load.insert((Reverse(facts.load_key()), place, id));
             self.by_free_ways.insert((facts.free_ways, place, id));
         }
+        if let Some(price) = facts.price_key() {
+            self.by_value.insert((price, id));
+        }
         self.totals.add(facts);
         self.tree.set(id as usize, slot.node());
     }
@@ -245,6 +257,9 @@ impl Index {
             self.by_load.remove(&(Reverse(facts.load_key()), place, id));
             self.by_free_ways.remove(&(facts.free_ways, place, id));
         }
+        if let Some(price) = facts.price_key() {
+            self.by_value.remove(&(price, id));
+        }
         self.totals.take(facts);
     }
 
@@ -254,6 +269,12 @@ impl Index {
         let runs: usize =
             self.kinds.iter().flat_map(|kind| &kind.by_price).flatten().map(BTreeSet::len).sum();
         let rooms: usize = self.kinds.iter().map(|kind| kind.by_room.len()).sum();
-        runs + rooms + self.by_load.len() + self.by_free_ways.len() + self.slots.len() + self.kinds.len()
+        let values = self.by_value.len();
+        runs + rooms
+            + values
+            + self.by_load.len()
+            + self.by_free_ways.len()
+            + self.slots.len()
+            + self.kinds.len()
     }
 }

@@ -48,11 +48,16 @@ pub(crate) struct Facts {
     pub(crate) free_exclusive: u8,
     /// What taking so many ways costs.
     pub(crate) extra: [f64; LEVELS],
-    /// What a way is worth, seconds.
-    pub(crate) price: f64,
+    /// What a way is worth, seconds; none: there is none to take.
+    pub(crate) price: Option<f64>,
 }
 
 impl Facts {
+    /// What a way is worth where there is work to be had, as a number that orders like it.
+    pub(super) fn price_key(&self) -> Option<u64> {
+        self.price.filter(|_| self.accepting).map(f64::to_bits)
+    }
+
     /// The share of free cores, in 2³²nds: equal only for equal shares, as cores are 16 bits.
     pub(crate) fn load_key(&self) -> u64 {
         (u64::from(self.free_cores) << 32).checked_div(self.cores.into()).unwrap_or(0)

@@ -10,8 +10,6 @@ pub(crate) struct Totals {
     pub(crate) free_cores: u64,
     pub(crate) ways: u64,
     pub(crate) free_ways: u64,
-    /// Nanoseconds per way, over all ways.
-    price_ways: u128,
 }
 
 impl Totals {
@@ -22,7 +20,6 @@ impl Totals {
             self.free_cores += u64::from(facts.free_cores);
             self.ways += u64::from(facts.ways);
             self.free_ways += u64::from(facts.free_ways);
-            self.price_ways += price_ways(facts);
         }
     }
 
@@ -33,17 +30,6 @@ impl Totals {
             self.free_cores -= u64::from(facts.free_cores);
             self.ways -= u64::from(facts.ways);
             self.free_ways -= u64::from(facts.free_ways);
-            self.price_ways -= price_ways(facts);
         }
     }
-
-    /// What a way is worth in the mean over all ways, seconds.
-    pub(crate) fn price(&self) -> f64 {
-        if self.ways == 0 { 0.0 } else { self.price_ways as f64 / self.ways as f64 / 1e9 }
-    }
-}
-
-fn price_ways(facts: &Facts) -> u128 {
-    // A float becomes the nearest whole number that there is.
-    u128::from((facts.price * 1e9) as u64) * u128::from(facts.ways)
 }

@@ -42,6 +42,6 @@ pub use profile::{ProfileBody, ProfilePointBody, ProfiledAnswer};
 pub(crate) use result::mode;
 pub use result::{Moment, RunAnswer, RunResult};
 pub use status::{
-    ErrorAnswer, GenerosityAnswer, HealthAnswer, InvocationCounts, MessageAnswer, Share, StatusAnswer,
-    WorkerCounts,
+    DomainPrice, ErrorAnswer, GenerosityAnswer, HealthAnswer, InvocationCounts, MessageAnswer, Share,
+    StatusAnswer, WorkerCounts,
 };

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use fsched_core::cache::DomainId;
+use fsched_core::id::WorkerId;
 use fsched_core::master::Stats;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -102,11 +104,27 @@ impl StatusAnswer {
 }
 
 /// The answer of `GET /scheduler/generosity`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct GenerosityAnswer {
-    /// The price of a way: the change of the cluster's running time per way, seconds, zero or negative.
+    /// The price of a way: the change of the cluster's running time per way, seconds, zero or negative; where it is cheapest.
     #[schema(example = -0.1)]
     pub generosity: f64,
+    /// The same by worker and cache domain.
+    pub domains: Vec<DomainPrice>,
+}
+
+/// What a way of one cache costs.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
+pub struct DomainPrice {
+    /// Of which worker.
+    #[schema(value_type = String, example = "w-3")]
+    pub worker: WorkerId,
+    /// In which of its domains.
+    #[schema(value_type = u16)]
+    pub domain: DomainId,
+    /// The change of the running time of all who run there with a way more, seconds, zero or negative; null where everybody has
+    /// the fewest ways there can be, so that there is none to take.
+    pub generosity: Option<f64>,
 }
 
 /// The answer of `GET /healthz` and `GET /readyz`.
