@@ -58,7 +58,7 @@ fn exclusive_ways_are_never_promised_twice() {
     let cluster = Cluster::start(Plan {
         workers: 2,
         cores: 4,
-        ways: 10,
+        ways: Some(10),
         // It asks for a few ways where nothing is known, so that several fit.
         master: &[("FSCHED_MASTER_PREDICTOR", "asymptotic")],
         ..Plan::default()
@@ -125,7 +125,7 @@ impl Held {
 
 #[test]
 fn shared_ways_make_nobody_wait() {
-    let cluster = Cluster::start(Plan { cores: 6, ways: 2, ..Plan::default() });
+    let cluster = Cluster::start(Plan { cores: 6, ways: Some(2), ..Plan::default() });
     let gate = Gate::new(cluster.folder(), "gate");
     cluster.push_script("shared", &gate.script());
     let asked = (0..6).map(|_| cluster.submit_later("shared")).collect();
@@ -138,7 +138,7 @@ fn shared_ways_make_nobody_wait() {
 
 #[test]
 fn exclusive_ways_are_waited_for() {
-    let cluster = Cluster::start(Plan { cores: 4, ways: 2, ..Plan::default() });
+    let cluster = Cluster::start(Plan { cores: 4, ways: Some(2), ..Plan::default() });
     let gate = Gate::new(cluster.folder(), "gate");
     cluster.push(&Function::script("alone", &gate.script()).with("isolation", "exclusive"));
     let asked = (0..3).map(|_| cluster.submit_later("alone")).collect();

@@ -109,7 +109,7 @@ fn plan(facts: &Facts, verdict: &Verdict) -> Vec<String> {
             let classes = classes_left(facts, offer);
             for (domain, geometry) in facts.topology.domains.iter().zip(geometries(facts, offer)) {
                 plan.push(format!(
-                    "L3 {}: {} of {} ways for functions, {} each, in up to {classes} classes",
+                    "L3 {}: up to {} of {} ways for functions, {} each, in up to {classes} classes",
                     domain.id,
                     geometry.usable_ways(),
                     geometry.ways,

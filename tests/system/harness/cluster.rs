@@ -13,8 +13,8 @@ pub(crate) struct Plan {
     pub(crate) workers: usize,
     /// How many CPUs each has for functions.
     pub(crate) cores: u16,
-    /// How many ways each has.
-    pub(crate) ways: u16,
+    /// How many ways each has; none: those of the machine's own cache.
+    pub(crate) ways: Option<u16>,
     /// What the master is told, by environment.
     pub(crate) master: &'static [(&'static str, &'static str)],
     /// What the workers are told, by environment.
@@ -23,7 +23,7 @@ pub(crate) struct Plan {
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { workers: 1, cores: 2, ways: 8, master: &[], worker: &[("FSCHED_WORKER_GRACE", "500ms")] }
+        Self { workers: 1, cores: 2, ways: Some(8), master: &[], worker: &[("FSCHED_WORKER_GRACE", "500ms")] }
     }
 }
 
@@ -132,10 +132,12 @@ impl Cluster {
     #[track_caller]
     pub(crate) fn spawn_lone_worker(&self, number: usize, more: &[&str]) -> Server {
         let state_dir = text(&self.state_dir(number));
-        let (cores, ways) = (self.plan.cores.to_string(), self.plan.ways.to_string());
-        let size = format!("{}MiB", self.plan.ways);
+        let cores = self.plan.cores.to_string();
+        let cache = self.plan.ways.map(|ways| (ways.to_string(), format!("{ways}MiB")));
         let mut arguments = vec!["--state-dir", &state_dir, "--cores", &cores, "--memory", "4GiB"];
-        arguments.extend(["--cache", "explicit", "--cache-ways", &ways, "--cache-size", &size]);
+        if let Some((ways, size)) = &cache {
+            arguments.extend(["--cache", "explicit", "--cache-ways", ways, "--cache-size", size]);
+        }
         arguments.extend(["--log", "debug"]);
         if !more.contains(&"--listen") {
             arguments.extend(["--listen", "127.0.0.1:0"]);

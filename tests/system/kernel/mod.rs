@@ -6,7 +6,9 @@
 //! | [`bench`] | any | the machine is what the suite asked for: resctrl is the kernel's, and does what we build on |
 //! | [`doctor`] | Intel's, AMD's | `fsched doctor` is right, and the commands that it shows help |
 //! | [`replay`] | any | the pretended kernel of `fsched-core` answers like the real one |
+//! | [`allocator`] | any | what is on disk is what the allocator's ledger says |
 
+mod allocator;
 mod bench;
 mod doctor;
 mod replay;
