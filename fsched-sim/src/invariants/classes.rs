@@ -1,0 +1,31 @@
+//! No more classes are used than there are, and who shares a class has the same mask.
+
+use std::collections::BTreeMap;
+
+use crate::Simulation;
+
+pub(super) fn check(simulation: &Simulation) -> Result<(), String> {
+    for (number, machine) in simulation.machines().iter().enumerate() {
+        let Some(worker) = machine.worker() else { continue };
+        for domain in machine.domains() {
+            let mut masks = BTreeMap::new();
+            for running in worker.running().filter(|running| running.domain == domain.id) {
+                let mask = *masks.entry(running.class).or_insert(running.mask);
+                if mask != running.mask {
+                    return Err(format!(
+                        "m{number}: class {} has the masks {mask} and {}",
+                        running.class, running.mask
+                    ));
+                }
+            }
+            if masks.len() > usize::from(domain.geometry.classes) {
+                return Err(format!(
+                    "m{number}: {} classes are used of {}",
+                    masks.len(),
+                    domain.geometry.classes
+                ));
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,344 @@
+//! A worker's host: its processes get on at the rates of its caches.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use fsched_core::allocator::MemoryAllocator;
+use fsched_core::cache::{Bytes, CacheDomain, DomainId, WayMask};
+use fsched_core::cluster::Heartbeat;
+use fsched_core::curve::Curve;
+use fsched_core::function::{Isolation, Needs};
+use fsched_core::id::{AttemptId, ContentHash, WorkerKey};
+use fsched_core::invocation::{CacheAsk, Order, Output};
+use fsched_core::launcher::{Exit, ExitKind, Stop};
+use fsched_core::time::Timestamp;
+use fsched_core::worker::{MachineStatus, Worker, WorkerConfig};
+
+use crate::SimFunction;
+use crate::fault::Refusing;
+use crate::rates::{Rates, Runner};
+
+/// What a machine is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MachineConfig {
+    /// What its worker gives to functions.
+    pub worker: WorkerConfig,
+    /// Its caches.
+    pub domains: Vec<CacheDomain>,
+    /// How many times longer than their curves say everything takes here.
+    pub slowness: f64,
+}
+
+/// How long it takes to start a function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StartUp {
+    /// The first time on a machine.
+    pub cold: Duration,
+    /// Each later time.
+    pub warm: Duration,
+}
+
+/// What runs of an order.
+#[derive(Debug, Clone)]
+pub struct Process {
+    /// Which function, by number.
+    pub function: usize,
+    /// In which domain.
+    pub domain: DomainId,
+    /// What the order says that it needs.
+    pub needs: Needs,
+    /// What the order asks for of the cache.
+    pub cache: CacheAsk,
+    /// How long a whole run takes over cache, on its input.
+    times: Arc<Curve>,
+    started: Timestamp,
+    /// It is being started until then.
+    runs_from: Timestamp,
+    /// What is left of the run, as a share, at `since`.
+    left: f64,
+    since: Timestamp,
+    /// How long a whole run would take at the present rate, seconds.
+    seconds: f64,
+    /// Which of its announced ends counts.
+    pub(crate) generation: u64,
+    /// It was asked to end, or killed.
+    stopped: Option<Stop>,
+    /// When it ended, where its worker has yet to hear of it.
+    ended: Option<Timestamp>,
+}
+
+impl Process {
+    /// Whether nobody else may be in its ways.
+    pub fn is_exclusive(&self) -> bool {
+        self.needs.isolation == Isolation::Exclusive
+    }
+
+    /// Gets on until `now`.
+    fn advance(&mut self, now: Timestamp) {
+        let spent = now.since(self.since.max(self.runs_from)).as_secs_f64();
+        if self.seconds.is_finite() {
+            self.left = (self.left - spent / self.seconds).max(0.0);
+        }
+        self.since = self.since.max(now);
+    }
+
+    /// When it ends if all goes on as now.
+    fn end(&self) -> Timestamp {
+        let seconds = self.left * self.seconds;
+        let whole = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+        self.since.max(self.runs_from) + whole
+    }
+}
+
+/// A worker's host.
+pub struct Machine {
+    pub(crate) config: MachineConfig,
+    key: WorkerKey,
+    /// None: it is down.
+    worker: Option<Worker>,
+    processes: BTreeMap<AttemptId, Process>,
+    /// Which functions were started here before.
+    warm: BTreeSet<usize>,
+    files: BTreeSet<ContentHash>,
+    /// Which call of the master waits for which report.
+    pub(crate) calls: BTreeMap<AttemptId, u64>,
+    /// What its worker was told last.
+    clock: Timestamp,
+    /// How far its clock is from true time, nanoseconds.
+    skew: i64,
+    slow: f64,
+    pub(crate) refuses: Arc<AtomicBool>,
+    pub(crate) partitioned_until: Timestamp,
+    pub(crate) hangs_until: Timestamp,
+    pub(crate) slow_until: Timestamp,
+    pub(crate) refuses_until: Timestamp,
+    /// How often it was started.
+    pub(crate) life: u64,
+    /// When its worker is to be ticked next, in true time.
+    pub(crate) tick_at: Option<Timestamp>,
+    generations: u64,
+}
+
+impl Machine {
+    pub(crate) fn new(number: usize, config: MachineConfig, now: Timestamp) -> Self {
+        let mut key = [0; 16];
+        key[..8].copy_from_slice(&(number as u64 + 1).to_be_bytes());
+        let mut machine = Self {
+            config,
+            key: WorkerKey(key),
+            worker: None,
+            processes: BTreeMap::new(),
+            warm: BTreeSet::new(),
+            files: BTreeSet::new(),
+            calls: BTreeMap::new(),
+            clock: now,
+            skew: 0,
+            slow: 1.0,
+            refuses: Arc::default(),
+            partitioned_until: Timestamp(0),
+            hangs_until: Timestamp(0),
+            slow_until: Timestamp(0),
+            refuses_until: Timestamp(0),
+            life: 0,
+            tick_at: None,
+            generations: 0,
+        };
+        machine.start();
+        machine
+    }
+
+    /// Its worker; none: it is down.
+    pub fn worker(&self) -> Option<&Worker> {
+        self.worker.as_ref()
+    }
+
+    /// What really runs on it.
+    pub fn processes(&self) -> &BTreeMap<AttemptId, Process> {
+        &self.processes
+    }
+
+    /// Its caches.
+    pub fn domains(&self) -> &[CacheDomain] {
+        &self.config.domains
+    }
+
+    /// Who its worker is.
+    pub fn key(&self) -> WorkerKey {
+        self.key
+    }
+
+    /// What it says of itself; none: it is down.
+    pub fn heartbeat(&self) -> Option<Heartbeat> {
+        self.worker.as_ref().map(|worker| worker.heartbeat(MachineStatus::default()))
+    }
+
+    pub(crate) fn start(&mut self) {
+        let allocator = MemoryAllocator::new(self.config.domains.clone(), true);
+        let allocator = Box::new(Refusing::new(allocator, Arc::clone(&self.refuses)));
+        let (config, files) = (self.config.worker.clone(), self.files.iter().copied());
+        self.worker = Some(Worker::new(config, self.key, "simulated".to_owned(), allocator, files));
+        self.life += 1;
+    }
+
+    /// Everything on it is gone: the calls that waited for something.
+    pub(crate) fn crash(&mut self) -> BTreeMap<AttemptId, u64> {
+        self.worker = None;
+        self.processes.clear();
+        self.warm.clear();
+        self.tick_at = None;
+        self.life += 1;
+        std::mem::take(&mut self.calls)
+    }
+
+    pub(crate) fn jump(&mut self, millis: i64) {
+        self.skew = self.skew.saturating_add(millis.saturating_mul(1_000_000));
+    }
+
+    /// What its clock says: it never goes back.
+    fn clock(&mut self, now: Timestamp) -> Timestamp {
+        self.clock = self.clock.max(Timestamp(now.0.saturating_add_signed(self.skew)));
+        self.clock
+    }
+
+    /// One call of its worker, if it has one.
+    pub(crate) fn tell<T>(
+        &mut self,
+        now: Timestamp,
+        call: impl FnOnce(&mut Worker, Timestamp) -> T,
+    ) -> Option<T> {
+        let clock = self.clock(now);
+        self.worker.as_mut().map(|worker| call(worker, clock))
+    }
+
+    /// When its worker wants to be ticked, in true time.
+    pub(crate) fn wants_tick(&self, now: Timestamp) -> Option<Timestamp> {
+        let due = self.worker.as_ref()?.next_tick()?;
+        // Like the node: it waits for as long as its clock says now.
+        Some(now + due.since(self.clock))
+    }
+
+    pub(crate) fn put_file(&mut self, now: Timestamp, file: ContentHash) {
+        self.files.insert(file);
+        self.tell(now, |worker, _| worker.file_arrived(file));
+    }
+
+    pub(crate) fn remove_file(&mut self, file: ContentHash) {
+        self.files.remove(&file);
+    }
+
+    /// Starts what an order is for.
+    pub(crate) fn launch(
+        &mut self,
+        now: Timestamp,
+        order: &Order,
+        functions: &[SimFunction],
+        start_up: StartUp,
+    ) {
+        let number = SimFunction::number(order.file);
+        let is_cold = self.warm.insert(number);
+        let process = Process {
+            function: number,
+            domain: order.domain,
+            needs: order.needs,
+            cache: order.cache,
+            times: Arc::new(functions[number].times(order.input_size, 1.0)),
+            started: now,
+            runs_from: now + if is_cold { start_up.cold } else { start_up.warm },
+            left: 1.0,
+            since: now,
+            seconds: f64::INFINITY,
+            generation: 0,
+            stopped: None,
+            ended: None,
+        };
+        self.processes.insert(order.attempt, process);
+    }
+
+    /// A process is told to end; whether it does, at once.
+    pub(crate) fn stop(&mut self, attempt: AttemptId, how: Stop, functions: &[SimFunction]) -> bool {
+        let Some(process) = self.processes.get_mut(&attempt) else { return false };
+        if how == Stop::Terminate && functions[process.function].stubborn {
+            return false;
+        }
+        process.stopped = Some(how);
+        self.generations += 1;
+        process.generation = self.generations;
+        true
+    }
+
+    /// A process has ended, and its worker cannot hear of it yet.
+    pub(crate) fn note_end(&mut self, now: Timestamp, attempt: AttemptId) {
+        if let Some(process) = self.processes.get_mut(&attempt) {
+            process.ended.get_or_insert(now);
+        }
+    }
+
+    /// A process is gone: what is left of it.
+    pub(crate) fn exit(&mut self, now: Timestamp, attempt: AttemptId, functions: &[SimFunction]) -> Exit {
+        let process = self.processes.remove(&attempt).expect("only ends that count are told");
+        let wall = process.ended.unwrap_or(now).since(process.started);
+        let kind = match process.stopped {
+            Some(Stop::Terminate) => ExitKind::Signalled(15),
+            Some(Stop::Kill) => ExitKind::Signalled(9),
+            None => ExitKind::Exited(functions[process.function].status),
+        };
+        Exit {
+            kind,
+            pid: Some(1),
+            wall,
+            cpu: wall,
+            peak_memory: Bytes::mib(1),
+            stdout: Output::default(),
+            stderr: Output::default(),
+        }
+    }
+
+    pub(crate) fn slow_down(&mut self, factor: f64) {
+        self.slow = factor;
+    }
+
+    pub(crate) fn refuse(&self, refuses: bool) {
+        self.refuses.store(refuses, Ordering::Relaxed);
+    }
+
+    /// Somebody came, went, or got another mask: how fast all get on from now. The ends that are new, with their generations.
+    pub(crate) fn settle(
+        &mut self,
+        now: Timestamp,
+        rates: &mut dyn Rates,
+    ) -> Vec<(Timestamp, AttemptId, u64)> {
+        let mut ends = Vec::new();
+        let Some(worker) = &self.worker else { return ends };
+        let masks: BTreeMap<AttemptId, WayMask> =
+            worker.running().map(|running| (running.attempt, running.mask)).collect();
+        for domain in &self.config.domains {
+            let here: Vec<AttemptId> = self
+                .processes
+                .iter()
+                .filter(|(attempt, process)| {
+                    process.domain == domain.id && process.ended.is_none() && masks.contains_key(attempt)
+                })
+                .map(|(&attempt, _)| attempt)
+                .collect();
+            let runner =
+                |attempt: &AttemptId| Runner { curve: &self.processes[attempt].times, mask: masks[attempt] };
+            let runners: Vec<Runner<'_>> = here.iter().map(runner).collect();
+            let seconds = rates.seconds(&domain.geometry, &runners);
+            for (attempt, seconds) in here.into_iter().zip(seconds) {
+                let seconds = seconds * self.config.slowness * self.slow;
+                let Some(process) = self.processes.get_mut(&attempt) else { continue };
+                if process.seconds == seconds || process.stopped.is_some() {
+                    continue;
+                }
+                process.advance(now);
+                process.seconds = seconds;
+                self.generations += 1;
+                process.generation = self.generations;
+                ends.push((process.end(), attempt, process.generation));
+            }
+        }
+        ends
+    }
+}

@@ -1,0 +1,34 @@
+//! What the tests stand on.
+
+use std::time::Duration;
+
+use fsched_core::cache::{Bytes, CacheDomain, Ways};
+use fsched_core::master::MasterConfig;
+use fsched_core::scheduler::SchedulerConfig;
+use fsched_core::worker::WorkerConfig;
+use fsched_sim::SimFunction;
+use fsched_sim::machine::{MachineConfig, StartUp};
+use fsched_sim::simulation::{Network, Predictions, SimConfig};
+
+/// A machine with one cache of `ways` ways of a mebibyte.
+pub(crate) fn machine(cores: u16, ways: u8) -> MachineConfig {
+    MachineConfig {
+        worker: WorkerConfig { cores, memory: Bytes::mib(1 << 20), ..WorkerConfig::default() },
+        domains: vec![CacheDomain::nominal(cores, Ways::clamped(ways), Bytes::mib(1))],
+        slowness: 1.0,
+    }
+}
+
+/// Nothing takes any time but what functions compute.
+pub(crate) fn ideal(seed: u64, machines: Vec<MachineConfig>, functions: Vec<SimFunction>) -> SimConfig {
+    SimConfig {
+        seed,
+        master: MasterConfig { queue: usize::MAX, ..MasterConfig::default() },
+        scheduler: SchedulerConfig::LeastLoaded {},
+        predictions: Predictions::Oracle(1.0),
+        machines,
+        functions,
+        start_up: StartUp { cold: Duration::ZERO, warm: Duration::ZERO },
+        network: Network::INSTANT,
+    }
+}
