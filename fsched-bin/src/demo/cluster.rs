@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use crate::child::{ServerChild, ServerCommand};
 use crate::client::Client;
 use crate::settings::{LogFormat, LogSettings, Span};
-use crate::up::cluster::{WorkerArguments, wait_for_workers};
+use crate::up::cluster::{WorkerArguments, classes_for_each, wait_for_workers};
 
 /// How many workers there are.
 pub(super) const WORKERS: u16 = 2;
@@ -41,6 +41,8 @@ impl Cluster {
             state_dir: folder.path().join("workers"),
             token_file: None,
             of: WORKERS,
+            cache: None,
+            classes: classes_for_each(WORKERS),
             log: LogSettings { format: LogFormat::Human, level: "warn".to_owned() },
             patience: Span(Duration::ZERO),
         };

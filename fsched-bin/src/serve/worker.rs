@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use fsched_core::allocator::Monitor;
 use fsched_core::launcher::{ProcessConfig, ProcessLauncher};
 use fsched_core::node::{FileStore, WorkerNode};
 use fsched_core::worker::Worker;
+use fsched_http::worker::WorkerOptions;
 use fsched_http::{machine, worker};
 
 use super::{Ending, clock, ending, ready_line, say_ready, trace};
-use crate::settings::{WorkerFlags, WorkerSettings, find_token, listen, make_private};
+use crate::settings::{Cache, WorkerFlags, WorkerSettings, find_token, listen, make_private};
 
 /// Runs a worker until it is asked to stop.
 ///
@@ -31,7 +33,8 @@ async fn serve(settings: &WorkerSettings, lifeline: bool) -> anyhow::Result<()> 
     let address = listener.local_addr().context("cannot find out where we listen")?;
 
     let now = clock::wall();
-    let node = start(settings, &now)?;
+    let (node, monitor) = start(settings, &now)?;
+    let options = WorkerOptions { monitor, ..options };
     say_ready(&ready_line("fsched-worker", &format!("http://{address}")));
 
     let asked = Arc::clone(&node);
@@ -49,7 +52,10 @@ async fn serve(settings: &WorkerSettings, lifeline: bool) -> anyhow::Result<()> 
 }
 
 /// Looks at the machine and gets ready to run functions on it.
-fn start(settings: &WorkerSettings, now: &fsched_core::node::Now) -> anyhow::Result<Arc<WorkerNode>> {
+fn start(
+    settings: &WorkerSettings,
+    now: &fsched_core::node::Now,
+) -> anyhow::Result<(Arc<WorkerNode>, Option<Monitor>)> {
     let state_dir = settings.state_dir()?;
     make_private(&state_dir)?;
     let key = machine::worker_key(&state_dir)?;
@@ -58,7 +64,7 @@ fn start(settings: &WorkerSettings, now: &fsched_core::node::Now) -> anyhow::Res
         tracing::info!("{note}");
     }
     let config = settings.config();
-    let allocator = settings.allocator(topology.domains)?;
+    let Cache { allocator, membership, monitor } = settings.allocator(topology.domains, key, &state_dir)?;
     let files_dir = state_dir.join("files");
     let domains = allocator.domains().to_vec();
     let mut processes = ProcessConfig::new(state_dir.join("processes"), files_dir.clone(), key, domains);
@@ -66,6 +72,11 @@ fn start(settings: &WorkerSettings, now: &fsched_core::node::Now) -> anyhow::Res
     processes.use_cgroups = settings.cgroups;
     if let Some(path) = &settings.path {
         processes.path.clone_from(path);
+    }
+    if let Some(membership) = membership {
+        let admission = membership.clone();
+        processes.thread_setup = Some(Arc::new(move |_, class| Ok(membership.join(class)?)));
+        processes.task_move = Some(Arc::new(move |_, class, task| Ok(admission.admit(class, task)?)));
     }
     // Before the files are touched, because it makes sure that nobody else uses the state directory.
     let launcher = ProcessLauncher::new(processes).context("cannot start processes")?;
@@ -83,5 +94,5 @@ fn start(settings: &WorkerSettings, now: &fsched_core::node::Now) -> anyhow::Res
     );
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let worker = Worker::new(config, key, version, allocator, whole);
-    Ok(WorkerNode::start(worker, Arc::new(launcher), files, Arc::clone(now)))
+    Ok((WorkerNode::start(worker, Arc::new(launcher), files, Arc::clone(now)), monitor))
 }

@@ -29,7 +29,7 @@ pub use amount::{ParseAmountError, Size, Span};
 pub use master::{MasterFlags, MasterSettings};
 pub use place::{default_data_dir, listen, make_private};
 pub use token::find_token;
-pub use worker::{CacheMode, WorkerFlags, WorkerSettings};
+pub use worker::{Cache, CacheMode, WorkerFlags, WorkerSettings};
 
 /// The port of a master whose URL names none.
 pub const MASTER_PORT: u16 = 3200;

@@ -2,11 +2,15 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
 use confique::{Config, Layer as _};
-use fsched_core::allocator::{CacheAllocator, MemoryAllocator, Unmanaged};
-use fsched_core::cache::{Bytes, CacheDomain, CacheGeometry, DomainId, Ways};
+use fsched_core::allocator::resctrl::{Directory, Membership, OpenError, ResctrlAllocator, ResctrlConfig};
+use fsched_core::allocator::{CacheAllocator, MemoryAllocator, Monitor, Unmanaged};
+use fsched_core::cache::{Bytes, CacheDomain, CacheGeometry, ClosId, DomainId, Ways};
+use fsched_core::host::resctrl::{Filesystem, MOUNT_POINT};
+use fsched_core::id::WorkerKey;
 use fsched_core::worker::WorkerConfig;
 use fsched_http::auth::Token;
 use fsched_http::machine::{self, NOMINAL_CLASSES};
@@ -68,16 +72,20 @@ pub struct WorkerSettings {
     pub log: LogSettings,
 }
 
-/// Where the shape of the cache comes from.
+/// How the cache is shared out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum CacheMode {
-    /// The machine's own.
+    /// By the kernel's resctrl where it is mounted and may be used; else on paper, and nothing is enforced.
     #[default]
     Auto,
+    /// By the kernel's resctrl, or not at all: without it the worker does not start.
+    Resctrl,
+    /// On paper: masks are kept apart, but nothing is enforced.
+    Memory,
     /// Not shared out: everybody gets the whole cache.
     Unmanaged,
-    /// As `ways` and `size` say.
+    /// On paper, with a cache as `ways` and `size` say.
     Explicit,
 }
 
@@ -85,7 +93,7 @@ pub enum CacheMode {
 #[derive(Debug, Clone, Config)]
 #[config(layer_attr(serde(deny_unknown_fields)))]
 pub struct CacheSettings {
-    /// Where its shape comes from.
+    /// How it is shared out.
     #[config(default = "auto", env = "FSCHED_WORKER_CACHE")]
     pub mode: CacheMode,
     /// How many ways it has.
@@ -94,6 +102,17 @@ pub struct CacheSettings {
     /// How large it is.
     #[config(env = "FSCHED_WORKER_CACHE_SIZE")]
     pub size: Option<Size>,
+    /// The most classes to take from the kernel.
+    #[config(env = "FSCHED_WORKER_CACHE_CLASSES")]
+    pub classes: Option<u16>,
+    /// Memory bandwidth of classes 1, 2, ... in percent; those that are not named have all.
+    #[config(env = "FSCHED_WORKER_CACHE_BANDWIDTH", parse_env = percents)]
+    pub bandwidth: Option<Vec<u8>>,
+}
+
+/// Reads `50,20`.
+fn percents(text: &str) -> Result<Vec<u8>, std::num::ParseIntError> {
+    text.split(',').map(|percent| percent.trim().parse()).collect()
 }
 
 /// What one invocation may use.
@@ -144,9 +163,12 @@ pub struct WorkerFlags {
     /// Memory for functions, such as 4GiB [default: three quarters of the machine's]
     #[arg(long, value_name = "SIZE")]
     pub memory: Option<Size>,
-    /// Where the shape of the cache comes from [default: auto]
+    /// How the cache is shared out [default: auto]
     #[arg(long, value_enum, value_name = "MODE")]
     pub cache: Option<CacheMode>,
+    /// The most cache classes to take from the kernel [default: all that are left]
+    #[arg(long, value_name = "N")]
+    pub cache_classes: Option<u16>,
     /// Ways of the cache, with --cache explicit
     #[arg(long, value_name = "N")]
     pub cache_ways: Option<u8>,
@@ -165,6 +187,22 @@ pub struct WorkerFlags {
     /// End when standard input is closed: whoever started us has died
     #[arg(long, hide = true)]
     pub lifeline: bool,
+}
+
+/// Who shares out the cache, and what there is to do beside it.
+pub struct Cache {
+    /// Who.
+    pub allocator: Box<dyn CacheAllocator>,
+    /// Who puts threads and tasks into classes, where there are classes.
+    pub membership: Option<Membership>,
+    /// Who says what classes use, where the machine knows.
+    pub monitor: Option<Monitor>,
+}
+
+impl Cache {
+    fn of(allocator: impl CacheAllocator + 'static) -> Self {
+        Self { allocator: Box::new(allocator), membership: None, monitor: None }
+    }
 }
 
 impl WorkerSettings {
@@ -188,6 +226,7 @@ impl WorkerSettings {
         layer.cache.mode = flags.cache;
         layer.cache.ways = flags.cache_ways.map(Ways::new).transpose().context("--cache-ways")?;
         layer.cache.size = flags.cache_size;
+        layer.cache.classes = flags.cache_classes;
         layer.log.format = flags.log_format;
         layer.log.level = flags.log.clone();
         let settings: Self = load(layer, flags.config.as_deref())?;
@@ -252,10 +291,15 @@ impl WorkerSettings {
     /// Who shares out the cache of `machine`: the machine's own domains, or one with the shape that was told.
     ///
     /// # Errors
-    /// Where that shape cannot be.
-    pub fn allocator(&self, machine: Vec<CacheDomain>) -> anyhow::Result<Box<dyn CacheAllocator>> {
+    /// Where that shape cannot be, or the kernel's resctrl is asked for and cannot be had.
+    pub fn allocator(
+        &self,
+        machine: Vec<CacheDomain>,
+        key: WorkerKey,
+        state_dir: &Path,
+    ) -> anyhow::Result<Cache> {
         match (self.cache.mode, self.cache.ways, self.cache.size) {
-            (CacheMode::Unmanaged, ..) => Ok(Box::new(Unmanaged::new(machine))),
+            (CacheMode::Unmanaged, ..) => Ok(Cache::of(Unmanaged::new(machine))),
             (CacheMode::Explicit, Some(ways), Some(Size(size))) => {
                 let geometry = CacheGeometry {
                     size,
@@ -268,16 +312,70 @@ impl WorkerSettings {
                 geometry.validate().context("cache")?;
                 let cpus = machine.into_iter().flat_map(|domain| domain.cpus).collect();
                 let domain = CacheDomain { id: DomainId(0), cpus, geometry };
-                Ok(Box::new(MemoryAllocator::new(vec![domain], false)))
+                Ok(Cache::of(MemoryAllocator::new(vec![domain], false)))
             }
-            _ => Ok(Box::new(MemoryAllocator::new(machine, false))),
+            (CacheMode::Resctrl, ..) => {
+                let opened = self.open_resctrl(machine, key, state_dir);
+                opened
+                    .context("cache: the mode `resctrl` cannot be had (`fsched doctor` says what would help)")
+            }
+            (CacheMode::Auto, ..) => match self.open_resctrl(machine.clone(), key, state_dir) {
+                Ok(cache) => Ok(cache),
+                // Somebody else divides this cache: masks on paper would be wrong.
+                Err(error @ OpenError::NoClass { .. }) => {
+                    tracing::warn!(%error, "the cache is not shared out");
+                    Ok(Cache::of(Unmanaged::new(machine)))
+                }
+                Err(error) => {
+                    if error.could_be_mended() {
+                        tracing::warn!(%error, "masks are not enforced: `fsched doctor` says what would help");
+                    }
+                    Ok(Cache::of(MemoryAllocator::new(machine, false)))
+                }
+            },
+            _ => Ok(Cache::of(MemoryAllocator::new(machine, false))),
         }
+    }
+
+    fn open_resctrl(
+        &self,
+        machine: Vec<CacheDomain>,
+        key: WorkerKey,
+        state_dir: &Path,
+    ) -> Result<Cache, OpenError> {
+        let filesystem = Filesystem::look(Path::new("/"));
+        let root = filesystem.mount().map_or_else(|| MOUNT_POINT.into(), |mount| mount.at.clone());
+        let classes = (1..).map(ClosId);
+        let config = ResctrlConfig {
+            max_classes: self.cache.classes,
+            bandwidth: classes.zip(self.cache.bandwidth.iter().flatten().copied()).collect(),
+            root_backup: Some(state_dir.join("resctrl-root")),
+            ..ResctrlConfig::new(key)
+        };
+        let allocator = ResctrlAllocator::open(Arc::new(Directory::kernel(root)), machine, &config)?;
+        let foreign = allocator.foreign();
+        tracing::info!(
+            classes = allocator.groups().len(),
+            foreign = foreign.groups.len(),
+            "the kernel divides the cache for us"
+        );
+        Ok(Cache {
+            membership: Some(allocator.membership()),
+            monitor: allocator.monitor(),
+            allocator: Box::new(allocator),
+        })
     }
 
     fn validate(&self) -> anyhow::Result<()> {
         ensure!(self.cores != Some(0), "cores has to be at least 1");
         ensure!(self.memory != Some(Size(Bytes(0))), "memory has to be more than nothing");
         ensure!(self.threads != Some(0), "threads has to be at least 1");
+        ensure!(self.cache.classes != Some(0), "cache: classes has to be at least 1");
+        let percents = self.cache.bandwidth.iter().flatten();
+        ensure!(
+            percents.clone().all(|percent| (1..=100).contains(percent)),
+            "cache: bandwidth is in percent, 1 to 100"
+        );
         self.config().validate()?;
         self.registration()?;
         let shape = (self.cache.ways, self.cache.size);

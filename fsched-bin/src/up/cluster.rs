@@ -1,13 +1,15 @@
 //! What workers on this machine are told, and waiting until the master knows them.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use clap::ValueEnum as _;
 use fsched_core::cache::Bytes;
+use fsched_core::host::resctrl::{Filesystem, Offer};
 
 use crate::client::{Client, ClientError, answer};
-use crate::settings::{LogFormat, LogSettings, Size, Span};
+use crate::settings::{CacheMode, LogFormat, LogSettings, Size, Span};
 
 /// How often the master is asked whether its workers are there.
 const ASK_EVERY: Duration = Duration::from_millis(20);
@@ -22,6 +24,10 @@ pub(crate) struct WorkerArguments {
     pub(crate) token_file: Option<PathBuf>,
     /// How many there are: they divide the machine.
     pub(crate) of: u16,
+    /// How they share out the cache; none: as their file or environment says.
+    pub(crate) cache: Option<CacheMode>,
+    /// The most classes of the kernel that each takes; none: all that are left.
+    pub(crate) classes: Option<u16>,
     /// What they log.
     pub(crate) log: LogSettings,
     /// How long their shutdown waits.
@@ -53,11 +59,26 @@ impl WorkerArguments {
         ] {
             arguments.extend([flag.to_owned(), value]);
         }
+        if let Some(mode) = self.cache.and_then(|mode| mode.to_possible_value()) {
+            arguments.extend(["--cache".to_owned(), mode.get_name().to_owned()]);
+        }
+        if let Some(classes) = self.classes {
+            arguments.extend(["--cache-classes".to_owned(), classes.to_string()]);
+        }
         if let Some(file) = &self.token_file {
             arguments.extend(["--token-file".to_owned(), file.display().to_string()]);
         }
         arguments
     }
+}
+
+/// How many of the kernel's classes each of several workers may take, so that none of them takes all; none: there is but
+/// one worker, or no classes.
+pub(crate) fn classes_for_each(workers: u16) -> Option<u16> {
+    let filesystem = Filesystem::look(Path::new("/"));
+    let at = filesystem.mount().filter(|_| workers > 1)?.at.clone();
+    let offer = Offer::read(&|path| std::fs::read_to_string(at.join(path))).ok()?;
+    Some((offer.usable_classes() / workers).max(1)).filter(|_| offer.cache.is_some())
 }
 
 /// The URL under which a master that listens on `address` is reached from this machine.
@@ -111,6 +132,8 @@ mod tests {
             state_dir: "/s".into(),
             token_file: Some("/t".into()),
             of: 1000,
+            cache: Some(CacheMode::Memory),
+            classes: Some(2),
             log: LogSettings { format: LogFormat::Json, level: "warn".to_owned() },
             patience: Span(Duration::from_millis(1500)),
         };

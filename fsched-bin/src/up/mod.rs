@@ -19,7 +19,7 @@ use crate::cli::Global;
 use crate::client::Client;
 use crate::serve;
 use crate::serve::master::ReadyMaster;
-use crate::settings::{LogFormat, MasterFlags, MasterSettings, default_data_dir, find_token};
+use crate::settings::{CacheMode, LogFormat, MasterFlags, MasterSettings, default_data_dir, find_token};
 
 use cluster::WorkerArguments;
 use keeper::Keeper;
@@ -36,6 +36,9 @@ pub struct UpArgs {
     /// How many workers; they divide the machine's CPUs and memory
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     workers: u16,
+    /// How the workers share out the cache [default: auto]; several divide the kernel's classes between them
+    #[arg(long, value_enum, value_name = "MODE")]
+    cache: Option<CacheMode>,
     /// Where everything is kept [default: $XDG_STATE_HOME/fsched/up]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -79,6 +82,8 @@ async fn serve_all(args: &UpArgs, settings: &MasterSettings, data_dir: &Path) ->
         state_dir: data_dir.join("workers"),
         token_file: settings.token_file.clone(),
         of: args.workers,
+        cache: args.cache,
+        classes: cluster::classes_for_each(args.workers),
         log: settings.log.clone(),
         patience: settings.patience,
     };

@@ -5,6 +5,7 @@
 //! | `ledger.rs` | [`Ledger`]: the bookkeeping of one domain, pure: classes, leases, masks, and what moves when |
 //! | `memory.rs` | [`MemoryAllocator`]: ledgers and nothing else; masks are enforced by nobody, or by a simulator |
 //! | `resctrl/` | masks that hardware enforces, through the kernel's resctrl filesystem (feature `resctrl`) |
+//! | `monitor.rs` | [`Monitored`]: what the hardware says of a class |
 //! | `unmanaged.rs` | [`Unmanaged`]: everybody gets the whole cache, for machines whose cache cannot be split |
 //! | `conformance.rs` | the contract as a suite, for every implementation |
 
@@ -12,6 +13,7 @@
 pub mod conformance;
 mod ledger;
 mod memory;
+mod monitor;
 #[cfg(all(feature = "resctrl", target_os = "linux"))]
 pub mod resctrl;
 mod unmanaged;
@@ -20,6 +22,7 @@ use std::fmt;
 
 pub use self::ledger::{Acquired, Changed, ClassChange, Ledger};
 pub use self::memory::MemoryAllocator;
+pub use self::monitor::{ClassUse, Counter, Monitor, Monitored};
 pub use self::unmanaged::Unmanaged;
 use crate::cache::{CacheDomain, ClosId, DomainId, WayMask, Ways};
 use crate::invocation::CacheAsk;

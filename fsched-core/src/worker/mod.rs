@@ -29,7 +29,7 @@ use self::files::Files;
 use self::recent::Recent;
 use self::rooms::Room;
 use self::running::{Phase, Running, Why};
-use crate::allocator::{CacheAllocator, LeaseId, Moved};
+use crate::allocator::{AllocateError, CacheAllocator, LeaseId, Moved};
 use crate::cache::{Bytes, ClosId, DomainId, WayMask, Ways};
 use crate::cluster::{DomainStatus, Heartbeat};
 use crate::id::{AttemptId, ContentHash, FunctionId, WorkerKey};
@@ -245,6 +245,15 @@ impl Worker {
     pub fn cancel_all(&mut self, now: Timestamp) -> Vec<Effect> {
         let attempts: Vec<AttemptId> = self.running.keys().copied().collect();
         attempts.into_iter().filter_map(|attempt| self.terminate(now, attempt, Why::Cancelled)).collect()
+    }
+
+    /// Gives back what the system lent for dividing the cache, after the last attempt is over. It takes no orders after that.
+    ///
+    /// # Errors
+    /// Where something stays behind.
+    pub fn close(&mut self) -> Result<(), AllocateError> {
+        self.stopping = true;
+        self.allocator.close()
     }
 
     /// Whether nothing runs.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use fsched_core::allocator::{ClassUse, Counter as Reading};
 use fsched_core::cluster::{DomainStatus, Heartbeat};
 use fsched_core::invocation::{Ending, Report};
 use fsched_core::transport::Refusal;
@@ -89,6 +90,33 @@ impl WorkerMetrics {
             let cores = "CPUs for functions.";
             gauge("fsched_worker_cores", cores, labels("free"), f64::from(domain.free_cores));
             gauge("fsched_worker_cores", cores, labels("reserved"), f64::from(held));
+        }
+    }
+}
+
+impl WorkerMetrics {
+    /// Sets what the hardware says of each class. What it does not know now (unavailable, failed, unassigned) is not a number.
+    pub(super) fn observe_classes(&self, metrics: &Metrics, classes: &[ClassUse]) {
+        let value = |reading: Reading| reading.bytes().map_or(f64::NAN, |bytes| bytes.0 as f64);
+        for class_use in classes {
+            let labels = |more: Option<Label>| {
+                let domain = Label::new("domain", class_use.domain.to_string());
+                let class = Label::new("class", class_use.class.to_string());
+                [domain, class].into_iter().chain(more).collect::<Vec<_>>()
+            };
+            let monitored = &class_use.monitored;
+            if monitored.occupancy != Reading::Absent {
+                let help = "Cache that a class holds, bytes; NaN: the hardware cannot say now.";
+                let occupancy = metrics.gauge("fsched_worker_class_occupancy_bytes", help, labels(None));
+                occupancy.set(value(monitored.occupancy));
+            }
+            for (of, counter) in [("total", monitored.total_traffic), ("local", monitored.local_traffic)] {
+                if counter != Reading::Absent {
+                    let help = "Memory traffic of a class since its group was made, bytes; NaN: the hardware cannot say now.";
+                    let labels = labels(Some(Label::from_static_parts("memory", of)));
+                    metrics.gauge("fsched_worker_class_traffic_bytes", help, labels).set(value(counter));
+                }
+            }
         }
     }
 }

@@ -29,6 +29,9 @@ pub(super) async fn readyz(service: web::Data<WorkerService>) -> Result<HttpResp
 pub(super) async fn metrics(service: web::Data<WorkerService>) -> HttpResponse {
     let shared = service.front.metrics();
     service.metrics.observe(shared, &service.node.heartbeat());
+    if let Some(monitor) = &service.monitor {
+        service.metrics.observe_classes(shared, &(monitor.0)());
+    }
     HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(shared.render())
 }
 

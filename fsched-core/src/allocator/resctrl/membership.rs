@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::fs::{FsError, ResctrlFs, Told};
+use crate::allocator::Monitored;
 use crate::cache::{ClosId, DomainId};
 
 /// Puts threads and running tasks into classes, beside the allocator and without waiting for it.
@@ -32,7 +33,7 @@ impl Membership {
     }
 
     /// What monitoring says of a class in a domain.
-    pub fn monitor(&self, domain: DomainId, class: ClosId) -> super::monitor::Monitored {
+    pub fn monitor(&self, domain: DomainId, class: ClosId) -> Monitored {
         super::monitor::read(&*self.fs, self.group(class), domain)
     }
 

@@ -6,7 +6,7 @@
 //! | `config.rs` | [`ResctrlConfig`], and why there may be no allocator |
 //! | `pool.rs` | the groups of a worker: found, adopted, made, written, given back |
 //! | `membership.rs` | [`Membership`]: who is in which class |
-//! | `monitor.rs` | [`Monitored`]: occupancy and traffic of a class |
+//! | `monitor.rs` | occupancy and traffic of a class, read |
 //! | `schemata.rs` | [`Schemata`]: the text of that file |
 //! | `fs.rs` | [`ResctrlFs`]: what there is to do with such a filesystem, and its errors |
 //! | `directory.rs` | [`Directory`]: the kernel's, or plain files |
@@ -35,13 +35,12 @@ pub use self::config::{OpenError, PREFIX, ResctrlConfig};
 pub use self::directory::Directory;
 pub use self::fs::{Act, FsError, ResctrlFs};
 pub use self::membership::Membership;
-pub use self::monitor::{Counter, Monitored};
 pub use self::pool::Foreign;
 use self::pool::{Pool, WriteError};
 pub use self::schemata::{ParseSchemataError, Schemata};
 use super::{
-    AllocateError, CacheAllocator, ClassChange, Grant, Group, LeaseId, Ledger, Moved, Usage, position,
-    sort_domains,
+    AllocateError, CacheAllocator, ClassChange, ClassUse, Grant, Group, LeaseId, Ledger, Monitor, Monitored,
+    Moved, Usage, position, sort_domains,
 };
 use crate::cache::{CacheDomain, ClosId, DomainId};
 use crate::invocation::CacheAsk;
@@ -94,6 +93,22 @@ impl ResctrlAllocator {
     /// Who is in which class, for those who start and move processes.
     pub fn membership(&self) -> Membership {
         self.membership.clone()
+    }
+
+    /// What the hardware says of the classes, for metrics; none: it does not monitor.
+    pub fn monitor(&self) -> Option<Monitor> {
+        let membership = self.membership();
+        let domains: Vec<DomainId> = self.domains.iter().map(|domain| domain.id).collect();
+        if membership.monitor(domains[0], ClosId(0)) == Monitored::default() {
+            return None;
+        }
+        Some(Monitor(Arc::new(move || {
+            let classes = || membership.classes();
+            let everywhere = domains.iter().flat_map(|domain| classes().map(move |class| (*domain, class)));
+            let class_use =
+                |(domain, class)| ClassUse { domain, class, monitored: membership.monitor(domain, class) };
+            everywhere.map(class_use).collect()
+        })))
     }
 
     /// What others have of this resctrl, as it was at the start.
@@ -274,6 +289,9 @@ impl CacheAllocator for ResctrlAllocator {
     }
 
     fn close(&mut self) -> Result<(), AllocateError> {
+        if self.pool.groups.is_empty() {
+            return Ok(());
+        }
         self.pool.give_back().map_err(|error| AllocateError::Enforcement {
             domain: self.domains[0].id,
             reason: error.to_string(),

@@ -1,74 +1,8 @@
-//! What monitoring says of a class: how much cache it holds, and how much it moves to and from memory.
-
-use std::fmt;
+//! The monitoring files of a group, read.
 
 use super::fs::ResctrlFs;
-use crate::cache::{Bytes, DomainId};
-
-/// One counter. It need not be a number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Counter {
-    /// The machine does not have it.
-    #[default]
-    Absent,
-    /// So many bytes.
-    Bytes(Bytes),
-    /// The hardware has no value now (`Unavailable`).
-    Unavailable,
-    /// The hardware failed (`Error`).
-    Failed,
-    /// No counter is assigned to the class (`Unassigned`).
-    Unassigned,
-    /// The file says something that is not known.
-    Unknown,
-}
-
-impl Counter {
-    /// The number, where it is one.
-    pub fn bytes(self) -> Option<Bytes> {
-        match self {
-            Self::Bytes(bytes) => Some(bytes),
-            _ => None,
-        }
-    }
-
-    fn parse(text: &str) -> Self {
-        match text.trim() {
-            "Unavailable" => Self::Unavailable,
-            "Error" => Self::Failed,
-            "Unassigned" => Self::Unassigned,
-            number => {
-                let plain = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
-                let value = plain.then(|| number.parse().ok()).flatten();
-                value.map_or(Self::Unknown, |n| Self::Bytes(Bytes(n)))
-            }
-        }
-    }
-}
-
-impl fmt::Display for Counter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Absent => f.write_str("-"),
-            Self::Bytes(bytes) => bytes.fmt(f),
-            Self::Unavailable => f.write_str("unavailable"),
-            Self::Failed => f.write_str("error"),
-            Self::Unassigned => f.write_str("unassigned"),
-            Self::Unknown => f.write_str("unknown"),
-        }
-    }
-}
-
-/// What is known of a class in a domain. A task that moved leaves its lines behind: occupancy follows slowly.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Monitored {
-    /// Cache that it holds now (`llc_occupancy`).
-    pub occupancy: Counter,
-    /// Memory traffic since the group was made (`mbm_total_bytes`).
-    pub total_traffic: Counter,
-    /// The same, to memory of its own socket (`mbm_local_bytes`).
-    pub local_traffic: Counter,
-}
+use crate::allocator::{Counter, Monitored};
+use crate::cache::DomainId;
 
 /// Reads the counters of a group (`""`: the root) in a domain; none: there is no such group.
 pub(super) fn read(fs: &dyn ResctrlFs, group: Option<&str>, domain: DomainId) -> Monitored {
@@ -91,10 +25,9 @@ pub(super) fn read(fs: &dyn ResctrlFs, group: Option<&str>, domain: DomainId) ->
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::super::fake::{FakeKernel, FakeMachine, FakeMonitoring};
     use super::*;
+    use crate::cache::Bytes;
 
     #[test]
     fn counters_are_numbers_or_say_why_not() {
@@ -117,12 +50,5 @@ mod tests {
         assert_eq!(read(&fake, Some(""), DomainId(0)).occupancy, Counter::Bytes(Bytes(0)));
         let without = FakeKernel::new(FakeMachine::intel());
         assert_eq!(read(&without, Some(""), DomainId(0)), Monitored::default());
-    }
-
-    proptest! {
-        #[test]
-        fn no_text_makes_the_parser_panic(text in ".*") {
-            let _ = Counter::parse(&text);
-        }
     }
 }

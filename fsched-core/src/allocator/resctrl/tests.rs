@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::fake::{FakeBandwidth, FakeKernel, FakeMachine, FakeMonitoring, Fault};
 use super::*;
-use crate::allocator::{Unmanaged, conformance};
+use crate::allocator::{Counter, Unmanaged, conformance};
 use crate::cache::{Bytes, CpuId, Ways};
 use crate::id::WorkerKey;
 
@@ -581,4 +581,18 @@ proptest! {
         allocator.close().unwrap();
         prop_assert_eq!(fake.groups(), Vec::<String>::new());
     }
+}
+
+#[test]
+fn classes_are_monitored_where_the_machine_does() {
+    let monitoring = Some(FakeMonitoring { rmids: 32, traffic: false });
+    let fake = FakeKernel::new(FakeMachine { monitoring, ..FakeMachine::intel() });
+    let allocator = open_as(&fake, &[D0], &ResctrlConfig { max_classes: Some(2), ..config() }).unwrap();
+    fake.count(&format!("{}/mon_data/mon_L3_00/llc_occupancy", name(2)), "65536");
+    fake.count("mon_data/mon_L3_00/llc_occupancy", "Unavailable");
+    let uses = (allocator.monitor().unwrap().0)();
+    let occupancy: Vec<_> = uses.iter().map(|class_use| class_use.monitored.occupancy).collect();
+    assert_eq!(occupancy, [Counter::Unavailable, Counter::Bytes(Bytes(0)), Counter::Bytes(Bytes(65536))]);
+    assert_eq!(uses[2].monitored.total_traffic, Counter::Absent);
+    assert!(open(&FakeKernel::new(FakeMachine::intel())).monitor().is_none());
 }

@@ -143,12 +143,15 @@ impl WorkerNode {
     }
 
     /// Refuses new orders, waits for what runs, ends what `patience` does not suffice for, and waits until that is
-    /// gone.
+    /// gone. Then it gives back the cache.
     pub async fn shutdown(self: &Arc<Self>, patience: Duration) {
         self.state.lock().worker.stop();
         if tokio::time::timeout(patience, self.until_idle()).await.is_err() {
             self.tell(|state, now| state.worker.cancel_all(now));
             self.until_idle().await;
+        }
+        if let Err(error) = self.state.lock().worker.close() {
+            tracing::error!(%error, "the cache was not given back; the next start of this worker adopts what is left");
         }
     }
 
