@@ -19,10 +19,9 @@ struct LastTime {
 impl Predictor for LastTime {
     fn observe(&mut self, sample: &Sample) {
         self.sightings.observe(sample);
-        if sample.origin.is_run() {
-            let key = (sample.function, sample.input_size);
-            self.seconds.insert(key, sample.duration().as_secs_f64().max(1e-9));
-        }
+        let key = (sample.function, sample.input_size);
+        let ran = sample.origin.is_run().then(|| sample.duration().as_secs_f64().max(1e-9));
+        self.seconds.extend(ran.map(|seconds| (key, seconds)));
     }
 
     fn forget(&mut self, function: FunctionId) {

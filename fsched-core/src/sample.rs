@@ -38,6 +38,17 @@ pub struct Counts {
     pub accesses: u64,
 }
 
+/// What a sample was made for: the more there are of a kind, the less each matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// Somebody asked for the result.
+    Work,
+    /// A run of a benchmark.
+    Benchmark,
+    /// A point of a profile.
+    Profile,
+}
+
 impl Origin {
     /// Whether it was measured.
     pub fn is_run(&self) -> bool {
@@ -110,6 +121,15 @@ impl Sample {
             co_runners: 0,
             benchmark: true,
             origin: Origin::Profile(counts),
+        }
+    }
+
+    /// What it was made for.
+    pub fn kind(&self) -> Kind {
+        match (self.origin.is_run(), self.benchmark) {
+            (true, false) => Kind::Work,
+            (true, true) => Kind::Benchmark,
+            (false, _) => Kind::Profile,
         }
     }
 

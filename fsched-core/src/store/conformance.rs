@@ -143,7 +143,7 @@ pub async fn what_is_too_old_is_forgotten<S: Store>(open: impl Fn() -> S) {
     let samples = Snapshot::SAMPLES_PER_FUNCTION as u64 + 5;
     let invocations = Snapshot::INVOCATIONS as u64 + 5;
     let facts = || {
-        [function(1), function(2), sample(2, 0), profile(1, 0), accepted(0)]
+        [function(1), function(2), sample(2, 0), profile(1, 0), benchmarked(1, 0), accepted(0)]
             .into_iter()
             .chain((0..samples).map(|n| sample(1, n)))
             .chain((0..samples).map(|n| profile(2, n)))
@@ -221,6 +221,14 @@ pub fn sample(function: u64, n: u64) -> Record {
     })
 }
 
+/// A function ran on input of size `n`, for a benchmark.
+pub fn benchmarked(function: u64, n: u64) -> Record {
+    match sample(function, n) {
+        Record::Sampled(sample) => Record::Sampled(Sample { benchmark: true, ..sample }),
+        other => other,
+    }
+}
+
 /// A function was profiled on input of size `n`.
 pub fn profile(function: u64, n: u64) -> Record {
     let counts = Counts { misses: Bytes(u64::MAX - n), accesses: n };
@@ -277,6 +285,7 @@ pub fn record() -> impl Strategy<Value = Record> {
         1 => id().prop_map(|id| Record::WorkerRemoved(WorkerId(id))),
         4 => (id(), any::<u64>()).prop_map(|(id, n)| sample(id, n)),
         2 => (id(), any::<u64>()).prop_map(|(id, n)| profile(id, n)),
+        2 => (id(), any::<u64>()).prop_map(|(id, n)| benchmarked(id, n)),
         3 => born_ended,
         3 => (id(), end).prop_map(|(id, (end, at))| Record::Ended { id: InvocationId(id), end, at }),
     ]

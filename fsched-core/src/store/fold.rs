@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::record::{InvocationRecord, Record, Snapshot, WorkerRecord};
 use crate::function::Function;
 use crate::id::{FunctionId, InvocationId, WorkerId};
-use crate::sample::Sample;
+use crate::sample::{Kind, Sample};
 
 impl Snapshot {
     /// Takes in one more fact.
@@ -35,9 +35,9 @@ impl Snapshot {
                 if !self.functions.contains_key(&function) {
                     return;
                 }
-                let is_run = sample.origin.is_run();
+                let kind = sample.kind();
                 self.samples.push(sample);
-                let is_same = |other: &Sample| other.function == function && other.origin.is_run() == is_run;
+                let is_same = |other: &Sample| other.function == function && other.kind() == kind;
                 if self.samples.iter().filter(|s| is_same(s)).count() > Self::SAMPLES_PER_FUNCTION
                     && let Some(oldest) = self.samples.iter().position(is_same)
                 {
@@ -74,20 +74,14 @@ impl Snapshot {
 pub struct Fold {
     functions: BTreeMap<FunctionId, Function>,
     workers: BTreeMap<WorkerId, WorkerRecord>,
-    samples: BTreeMap<FunctionId, Kept>,
+    /// Each with its place in the order of all samples.
+    samples: BTreeMap<FunctionId, BTreeMap<Kind, VecDeque<(u64, Sample)>>>,
     invocations: BTreeMap<InvocationId, InvocationRecord>,
     ended: BTreeSet<InvocationId>,
     next_sample: u64,
     next_function: u64,
     next_worker: u64,
     next_invocation: u64,
-}
-
-/// What is kept of one function, each with its place in the order of all samples.
-#[derive(Debug, Clone, Default)]
-struct Kept {
-    runs: VecDeque<(u64, Sample)>,
-    profiles: VecDeque<(u64, Sample)>,
 }
 
 impl Fold {
@@ -132,8 +126,7 @@ impl Fold {
 
     /// What the facts so far add up to.
     pub fn snapshot(&self) -> Snapshot {
-        let all = self.samples.values().flat_map(|kept| kept.runs.iter().chain(&kept.profiles));
-        let mut samples: Vec<_> = all.collect();
+        let mut samples: Vec<_> = self.samples.values().flat_map(BTreeMap::values).flatten().collect();
         samples.sort_unstable_by_key(|(place, _)| *place);
         Snapshot {
             functions: self.functions.clone(),
@@ -150,8 +143,7 @@ impl Fold {
         if !self.functions.contains_key(&sample.function) {
             return;
         }
-        let kept = self.samples.entry(sample.function).or_default();
-        let kept = if sample.origin.is_run() { &mut kept.runs } else { &mut kept.profiles };
+        let kept = self.samples.entry(sample.function).or_default().entry(sample.kind()).or_default();
         kept.push_back((self.next_sample, sample));
         self.next_sample += 1;
         if kept.len() > Snapshot::SAMPLES_PER_FUNCTION {
@@ -194,10 +186,16 @@ impl Extend<Record> for Fold {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
-    use super::super::conformance::{accepted, ended, function, profile, records, sample};
+    use super::super::conformance::{accepted, benchmarked, ended, function, profile, records, sample};
     use super::*;
+    use crate::cache::Bytes;
+    use crate::function::InputSize;
+    use crate::predictor::{InterpolatingPredictor, Predictor as _};
+    use crate::sample::Segment;
 
     fn fold(records: impl IntoIterator<Item = Record>) -> Snapshot {
         let mut fold = Fold::default();
@@ -206,25 +204,49 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_samples_of_a_function_stay() {
+    fn the_newest_samples_of_a_function_stay_of_every_kind() {
         let limit = Snapshot::SAMPLES_PER_FUNCTION as u64;
         let sizes = |snapshot: Snapshot| -> Vec<u64> {
             snapshot.samples.iter().filter(|s| s.function.0 == 1).map(|s| s.input_size.0).collect()
         };
-        let facts: Vec<_> = [function(1), function(2), sample(2, 7)]
+        let facts: Vec<_> = [function(1), function(2), sample(2, 7), benchmarked(1, 5), profile(1, 6)]
             .into_iter()
             .chain((0..limit + 3).map(|n| sample(1, n)))
-            .chain([profile(1, 5)])
             .collect();
         let mut plain = Snapshot::default();
         facts.iter().cloned().for_each(|fact| plain.apply(fact));
         assert_eq!(plain, fold(facts));
-        assert_eq!(plain.samples.len() as u64, limit + 2, "the other function keeps its own");
-        assert_eq!(
-            sizes(plain),
-            (3..limit + 3).chain([5]).collect::<Vec<_>>(),
-            "a profile pushes out no run"
-        );
+        assert_eq!(plain.samples.len() as u64, limit + 3, "the other function keeps its own");
+        let kept: Vec<_> = [5, 6].into_iter().chain(3..limit + 3).collect();
+        assert_eq!(sizes(plain), kept, "work pushes out work only");
+    }
+
+    /// However much work comes after it, what was benchmarked or profiled is predicted after a restart as it was before.
+    #[test]
+    fn a_predictor_that_is_taught_again_predicts_the_same() {
+        let run = |size: u64, mib: u64, benchmark: bool| {
+            let Record::Sampled(sample) = sample(1, size) else { unreachable!("that is what it makes") };
+            let seconds = size * (1 + 20 / mib);
+            let segments = vec![Segment { cache: Bytes::mib(mib), duration: Duration::from_millis(seconds) }];
+            Record::Sampled(Sample { segments, benchmark, ..sample })
+        };
+        let benchmark =
+            [20, 1, 10, 5, 3, 2].into_iter().flat_map(|mib| [run(8, mib, true), run(8, mib, true)]);
+        let work = (0..3 * Snapshot::SAMPLES_PER_FUNCTION as u64).map(|n| run(100 + n % 3, 4 + n % 2, false));
+        let facts: Vec<_> =
+            [function(1)].into_iter().chain(benchmark).chain([profile(1, 50)]).chain(work).collect();
+        let (mut lived, mut restarted) =
+            (InterpolatingPredictor::default(), InterpolatingPredictor::default());
+        for fact in &facts {
+            if let Record::Sampled(sample) = fact {
+                lived.observe(sample);
+            }
+        }
+        fold(facts).samples.iter().for_each(|sample| restarted.observe(sample));
+        for size in [1, 8, 20, 50, 100, 101, 1000] {
+            let predict = |p: &InterpolatingPredictor| p.predict(FunctionId(1), InputSize(size));
+            assert_eq!(predict(&restarted), predict(&lived), "at {size}");
+        }
     }
 
     #[test]

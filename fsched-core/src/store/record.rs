@@ -96,8 +96,8 @@ pub struct Snapshot {
     pub functions: BTreeMap<FunctionId, Function>,
     /// Workers, by id.
     pub workers: BTreeMap<WorkerId, WorkerRecord>,
-    /// Samples of functions that there still are, in order: of each the newest [`Snapshot::SAMPLES_PER_FUNCTION`] runs and
-    /// the newest as many profiles, so that runs, however many there are, never push out what is simulated once.
+    /// Samples of functions that there still are, in order: of each and of every [`Kind`](crate::sample::Kind) the newest
+    /// [`Snapshot::SAMPLES_PER_FUNCTION`], so that runs, however many there are, never push out a benchmark or a profile.
     pub samples: Vec<Sample>,
     /// The newest [`Snapshot::INVOCATIONS`] invocations, and every one that has not ended.
     pub invocations: BTreeMap<InvocationId, InvocationRecord>,
@@ -110,7 +110,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// How many runs of a function are kept, and how many points of profiles.
+    /// How many samples of a function are kept, of every kind.
     pub const SAMPLES_PER_FUNCTION: usize = 1_000;
     /// How many ended invocations are kept.
     pub const INVOCATIONS: usize = 10_000;

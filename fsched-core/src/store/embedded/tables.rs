@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Record, Snapshot, StoreError, error};
 use crate::id::{FunctionId, InvocationId, WorkerId};
-use crate::sample::Sample;
+use crate::sample::{Kind, Sample};
 use crate::store::InvocationRecord;
 
 /// The version of what is written here and in the log.
@@ -55,8 +55,8 @@ pub(super) struct Tables {
 #[derive(Debug, Default, PartialEq)]
 struct Index {
     functions: BTreeSet<u64>,
-    /// Sequence numbers by function, oldest first: of runs, and of profiles.
-    samples: BTreeMap<u64, [VecDeque<u64>; 2]>,
+    /// Sequence numbers by function and kind, oldest first.
+    samples: BTreeMap<u64, BTreeMap<Kind, VecDeque<u64>>>,
     ended: BTreeSet<u64>,
     version: u32,
     applied: u64,
@@ -69,8 +69,7 @@ struct Index {
 impl Index {
     /// The sequence numbers that a sample's counts among.
     fn kept(&mut self, sample: &Sample) -> &mut VecDeque<u64> {
-        let kinds = self.samples.entry(sample.function.0).or_default();
-        &mut kinds[usize::from(!sample.origin.is_run())]
+        self.samples.entry(sample.function.0).or_default().entry(sample.kind()).or_default()
     }
 }
 
@@ -178,7 +177,7 @@ fn apply(
             Record::FunctionRemoved(FunctionId(id)) => {
                 functions.remove(id).map_err(redb)?;
                 index.functions.remove(id);
-                for sequence in index.samples.remove(id).into_iter().flatten().flatten() {
+                for sequence in index.samples.remove(id).unwrap_or_default().into_values().flatten() {
                     samples.remove((*id, sequence)).map_err(redb)?;
                 }
             }
