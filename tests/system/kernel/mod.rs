@@ -7,11 +7,17 @@
 //! | [`doctor`] | Intel's, AMD's | `fsched doctor` is right, and the commands that it shows help |
 //! | [`replay`] | any | the pretended kernel of `fsched-core` answers like the real one |
 //! | [`allocator`] | any | what is on disk is what the allocator's ledger says |
+//! | [`whole`] | Intel's, AMD's | functions and all of their tree run in the class they were promised; nothing is left over |
+//! | [`pqos`] | Intel's | beside `pqos -I`, nothing of ours and nothing of its own changes |
+//! | [`function`] | | the function that these run |
 
 mod allocator;
 mod bench;
 mod doctor;
+mod function;
+mod pqos;
 mod replay;
+mod whole;
 
 use std::path::Path;
 
