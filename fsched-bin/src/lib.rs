@@ -11,6 +11,7 @@
 //! | [`profile`] | a function's curve without hardware that divides a cache |
 //! | [`demo`] | the same, put to work for a minute |
 //! | [`doctor`] | what this machine has, and what fsched does with it |
+//! | [`predictor`] | trains the predictor of running times, and judges it |
 //! | [`child`] | processes of our own executable that do not outlive us |
 //! | [`table`], [`progress`], [`exit`] | what people and programs see |
 //! | [`signals`] | Ctrl-C and its kin |
@@ -21,6 +22,7 @@ pub mod client;
 pub mod demo;
 pub mod doctor;
 pub mod exit;
+pub mod predictor;
 pub mod profile;
 pub mod progress;
 pub mod serve;

@@ -24,7 +24,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::settings::{MasterFlags, MasterSettings, WorkerFlags, WorkerSettings};
-use crate::{demo, doctor, exit, serve, up};
+use crate::{demo, doctor, exit, predictor, serve, up};
 
 pub(crate) use run::EXECUTE;
 
@@ -125,6 +125,9 @@ enum Command {
     /// Needs nothing but this program, changes nothing on this machine, and takes well under a minute.
     #[command(after_help = "Examples:\n  fsched demo\n  fsched demo --profile")]
     Demo(demo::DemoArgs),
+    /// Train the predictor of running times, judge it, and show what it says
+    #[command(subcommand)]
+    Predictor(predictor::Predictor),
     /// Show what this machine has, what fsched does with it, and what would help
     #[command(after_help = doctor::HELP)]
     Doctor,
@@ -161,6 +164,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Worker(flags) => {
             return exit::of_server(serve::worker::run(&flags, global.token_file.as_deref()));
         }
+        Command::Predictor(command) => predictor::run(&command, global.json),
         Command::Demo(args) => demo::run(&args, global.json),
         Command::Doctor => doctor::run(global.json),
         Command::Config { of } => print_text(match of {

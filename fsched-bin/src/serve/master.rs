@@ -55,7 +55,7 @@ impl ReadyMaster {
         let transport = HttpTransportOptions { token: token.clone(), ..HttpTransportOptions::default() };
         let transport = HttpTransport::new(transport).context("cannot start the transport")?;
         let numbers = Arc::new(MasterNumbers::default());
-        let predictor = settings.predictor.clone().unwrap_or_default().build();
+        let predictor = settings.predictor.clone().unwrap_or_default().build()?;
         let scheduler = settings.scheduler.clone().unwrap_or_default().build();
         let now = clock::wall();
         let node = MasterNode::start(

@@ -154,7 +154,7 @@ fn values_that_make_no_sense_are_refused() {
 #[test]
 fn the_environment_names_implementations_by_kind() {
     use fsched_core::predictor::PredictorConfig;
-    assert_eq!(kind::<PredictorConfig>("interpolating").unwrap(), PredictorConfig::default());
+    assert_eq!(kind::<PredictorConfig>("mlp").unwrap(), PredictorConfig::default());
     assert!(kind::<PredictorConfig>("crystal ball").is_err());
 }
 

@@ -29,6 +29,7 @@ pub fn check<P: Predictor>(make: impl Fn() -> P) {
     never_repeats_a_probe_and_keeps_to_the_budget(&make);
     probes_the_whole_cache_once_where_masks_are_not_enforced(&make);
     asks_for_ways_that_the_cache_has(&make);
+    more_samples_never_make_a_benchmarked_point_worse(&make);
 }
 
 /// "Always answer, with a curve that is finite, never rising, and inside its own interval"; "bear any sample".
@@ -264,6 +265,41 @@ pub fn asks_for_ways_that_the_cache_has<P: Predictor>(make: &impl Fn() -> P) {
             let ways = predictor.ways(&prediction, &geometry, price);
             assert!(geometry.min_ways <= ways && ways <= geometry.usable_ways(), "{ways} on {geometry:?}");
         }
+    });
+}
+
+/// "More samples never make a benchmarked point worse": not more runs of the same kind, whoever asked for them, nor
+/// runs of other input sizes and functions.
+pub fn more_samples_never_make_a_benchmarked_point_worse<P: Predictor>(make: &impl Fn() -> P) {
+    let drops = prop::collection::vec(0.0f64..1.0, 21);
+    let ways = prop::collection::btree_set(1u64..=20, 2..8);
+    let more = prop::collection::vec((any::<prop::sample::Index>(), 0u64..3, any::<bool>()), 0..24);
+    cases((drops, ways, more), |(drops, ways, more)| {
+        let seconds = |mib: u64| 1.0 + drops[(mib as usize).min(20)..20].iter().sum::<f64>();
+        let ways: Vec<u64> = ways.into_iter().filter(|&mib| mib < 20).chain([20]).collect();
+        let sample = |function, size, mib, benchmark| Sample {
+            function: FunctionId(function),
+            benchmark,
+            ..plain(InputSize(size), Bytes::mib(mib), Duration::from_secs_f64(seconds(mib)), true)
+        };
+        let mut predictor = make();
+        ways.iter().for_each(|&mib| predictor.observe(&sample(1, 8, mib, true)));
+        let worst = |predictor: &P| {
+            let curve = predictor.predict(FunctionId(1), InputSize(8)).curve;
+            let errors = ways.iter().map(|&mib| (curve.at(Bytes::mib(mib)).seconds - seconds(mib)).abs());
+            errors.fold(0.0, f64::max)
+        };
+        let before = worst(&predictor);
+        for (index, what, benchmark) in more {
+            let mib = *index.get(&ways);
+            predictor.observe(&match what {
+                0 => sample(1, 8, mib, benchmark),
+                1 => sample(1, 80, mib, benchmark),
+                _ => sample(2, 8, mib, benchmark),
+            });
+        }
+        let after = worst(&predictor);
+        assert!(after <= before + 1e-5, "an error of {before} s became {after} s");
     });
 }
 

@@ -56,8 +56,24 @@ pub(super) struct AtSize {
     /// Kept apart: no time in it is real.
     profile: Profile,
     last_seen: u64,
+    surprises: Surprises,
     benchmarked: bool,
 }
+
+/// Runs in a row that took much longer, or much shorter, than those before.
+#[derive(Debug, Clone, Copy, Default)]
+struct Surprises {
+    count: u8,
+    slower: bool,
+    /// The sample that was the first of them.
+    since: u64,
+}
+
+/// How far from the median a time is a surprise, as a logarithm; more where times scatter.
+const SURPRISING: f64 = 0.2;
+
+/// After how many surprises in a row a function is another than it was: fewer, and a burst of noise would do.
+pub(super) const CHANGED: u8 = 4;
 
 #[derive(Debug, Clone, Copy)]
 struct AtCache {
@@ -112,7 +128,10 @@ impl History {
         let now = self.samples;
         let size = self.seen(sample);
         match cache {
-            Some(cache) => size.runs_at(cache, now).push(seconds, sample.benchmark),
+            Some(cache) => {
+                size.look_for_change(cache, seconds, now);
+                size.runs_at(cache, now).push(seconds, sample.benchmark);
+            }
             None => size.whole.push(seconds, sample.benchmark),
         }
     }
@@ -247,6 +266,33 @@ impl AtSize {
         (self.whole.len > 0).then(|| self.whole.summary())
     }
 
+    /// Forgets what was seen before a change, once [`CHANGED`] runs in a row were as surprising in the same direction.
+    fn look_for_change(&mut self, cache: Bytes, seconds: f64, now: u64) {
+        let Ok(at) = self.caches.binary_search_by_key(&cache, |at| at.cache) else { return };
+        let before = self.caches[at].runs.summary();
+        if before.runs < 2.0 && self.surprises.count == 0 {
+            return;
+        }
+        let apart = (seconds / before.seconds).ln();
+        let slower = apart > 0.0;
+        if apart.abs() < (4.0 * before.spread).clamp(SURPRISING, 3.5 * SURPRISING) {
+            self.surprises = Surprises::default();
+            return;
+        }
+        if self.surprises.count == 0 || self.surprises.slower != slower {
+            self.surprises = Surprises { count: 0, slower, since: now };
+        }
+        self.surprises.count += 1;
+        if self.surprises.count >= CHANGED {
+            let since = self.surprises.since;
+            self.caches.retain(|at| at.last_seen >= since);
+            for at in &mut self.caches {
+                at.runs.keep_newest(CHANGED - 1);
+            }
+            self.surprises = Surprises::default();
+        }
+    }
+
     fn runs_at(&mut self, cache: Bytes, now: u64) -> &mut Runs {
         let at = match self.caches.binary_search_by_key(&cache, |at| at.cache) {
             Ok(at) => at,
@@ -282,6 +328,17 @@ impl Runs {
         self.len = (self.len + 1).min(Self::KEPT as u8);
         let (median, spread) = self.sum_up();
         (self.median, self.spread) = (median as f32, spread as f32);
+    }
+
+    /// Forgets all but the newest few.
+    fn keep_newest(&mut self, few: u8) {
+        let kept = few.min(self.len);
+        let newest: Vec<(f32, bool)> = (0..kept)
+            .map(|i| (usize::from(self.next) + Self::KEPT - usize::from(kept) + usize::from(i)) % Self::KEPT)
+            .map(|slot| (self.seconds[slot], self.alone & (1 << slot) != 0))
+            .collect();
+        *self = Self::default();
+        newest.into_iter().for_each(|(seconds, alone)| self.push(f64::from(seconds), alone));
     }
 
     /// Of at least one run.
@@ -422,5 +479,26 @@ mod tests {
         assert!(history.size(InputSize(1_000_000)).is_some());
         assert!(history.size(InputSize(199)).is_some());
         assert!(history.size(InputSize(0)).is_none());
+    }
+    #[test]
+    fn four_surprises_in_a_row_are_a_change_and_a_burst_of_three_is_none() {
+        let mut history = History::default();
+        for _ in 0..3 {
+            [4, 8, 20].iter().for_each(|&mib| history.observe(&benchmark(1, 8, mib, 24.0 / mib as f64)));
+        }
+        let measured = |history: &History| -> Vec<(u64, f64)> {
+            let at = history.size(InputSize(8)).unwrap();
+            at.measured().map(|(cache, seen)| (cache.0 >> 20, seen.seconds)).collect()
+        };
+        for _ in 0..3 {
+            history.observe(&run(1, 8, 20, 12.0));
+        }
+        history.observe(&run(1, 8, 8, 3.0));
+        assert_eq!(measured(&history).len(), 3);
+        for _ in 0..4 {
+            history.observe(&run(1, 8, 20, 12.0));
+        }
+        let left = measured(&history);
+        assert_eq!(left, [(20, 12.0)], "what was known of other caches is out of date");
     }
 }

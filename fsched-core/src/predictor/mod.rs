@@ -2,6 +2,9 @@
 //!
 //! | file | what |
 //! | --- | --- |
+//! | `mlp.rs` | [`MlpPredictor`], the default: physics proposes curves, networks trained on other functions weigh them |
+//! | `engine/` | the pure functions it is made of, training and evaluation |
+//! | `choose.rs`, `speeds.rs` | which ways to ask for; how fast workers are |
 //! | `interpolating.rs` | [`InterpolatingPredictor`]: what was seen, joined by lines and shifted across input sizes |
 //! | `asymptotic.rs` | [`AsymptoticPredictor`]: the original fsched's form `a + b/(1+√(x−1))` |
 //! | `fixed.rs` | [`FixedPredictor`]: always the curves it was given; the template for your own |
@@ -11,22 +14,28 @@
 //! | `fit.rs`, `probe.rs` | a never-rising line through them; which runs to make |
 
 mod asymptotic;
+mod choose;
 #[cfg(any(test, feature = "test-util"))]
 pub mod conformance;
+pub mod engine;
 mod fit;
 mod fixed;
 mod history;
 mod interpolating;
+mod mlp;
 mod probe;
 mod profile;
 mod reference;
 mod sightings;
+mod speeds;
 #[cfg(test)]
 mod tests;
 
 pub use asymptotic::{AsymptoticConfig, AsymptoticPredictor};
 pub use fixed::FixedPredictor;
+pub use choose::{Choice, ChoiceError};
 pub use interpolating::InterpolatingPredictor;
+pub use mlp::{BuildError, MlpConfig, MlpPredictor};
 pub use sightings::Sightings;
 
 use std::sync::Arc;
@@ -146,6 +155,8 @@ impl<P: Predictor + ?Sized> Predictor for Box<P> {
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum PredictorConfig {
+    /// [`MlpPredictor`].
+    Mlp(MlpConfig),
     /// [`InterpolatingPredictor`].
     Interpolating {},
     /// [`AsymptoticPredictor`].
@@ -154,16 +165,20 @@ pub enum PredictorConfig {
 
 impl Default for PredictorConfig {
     fn default() -> Self {
-        Self::Interpolating {}
+        Self::Mlp(MlpConfig::default())
     }
 }
 
 impl PredictorConfig {
     /// The predictor it names, knowing nothing yet.
-    pub fn build(&self) -> Box<dyn Predictor> {
-        match self {
+    ///
+    /// # Errors
+    /// Where it names a model file that cannot be used, or its numbers make no sense.
+    pub fn build(&self) -> Result<Box<dyn Predictor>, BuildError> {
+        Ok(match self {
+            Self::Mlp(config) => Box::new(MlpPredictor::from_config(config)?),
             Self::Interpolating {} => Box::new(InterpolatingPredictor::default()),
             Self::Asymptotic(config) => Box::new(AsymptoticPredictor::new(config.clone())),
-        }
+        })
     }
 }

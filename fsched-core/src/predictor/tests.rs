@@ -51,8 +51,10 @@ pub(crate) fn geometry(ways: u8) -> CacheGeometry {
 fn every_predictor_keeps_the_contract() {
     conformance::check(FixedPredictor::default);
     conformance::check(InterpolatingPredictor::default);
+    conformance::check(MlpPredictor::default);
     conformance::check(AsymptoticPredictor::default);
-    conformance::check(|| PredictorConfig::default().build());
+    assert!(matches!(PredictorConfig::default(), PredictorConfig::Mlp(_)));
+    PredictorConfig::default().build().unwrap();
     let unusual = AsymptoticConfig { way_size: Bytes(0) };
     conformance::check(move || AsymptoticPredictor::new(unusual.clone()));
 }
@@ -60,7 +62,8 @@ fn every_predictor_keeps_the_contract() {
 #[test]
 fn a_predictor_is_chosen_by_its_kind() {
     let read = |json: &str| serde_json::from_str::<PredictorConfig>(json);
-    assert_eq!(read(r#"{"kind":"interpolating"}"#).unwrap(), PredictorConfig::default());
+    assert_eq!(read(r#"{"kind":"mlp"}"#).unwrap(), PredictorConfig::default());
+    assert_eq!(read(r#"{"kind":"interpolating"}"#).unwrap(), PredictorConfig::Interpolating {});
     let asymptotic = read(r#"{"kind":"asymptotic","way_size":"512KiB"}"#).unwrap();
     assert_eq!(asymptotic, PredictorConfig::Asymptotic(AsymptoticConfig { way_size: Bytes::kib(512) }));
     assert_eq!(
@@ -68,7 +71,7 @@ fn a_predictor_is_chosen_by_its_kind() {
         PredictorConfig::Asymptotic(AsymptoticConfig::default())
     );
     for wrong in
-        [r#"{"kind":"other"}"#, r#"{"kind":"interpolating","x":1}"#, r#"{"kind":"asymptotic","x":1}"#, "{}"]
+        [r#"{"kind":"other"}"#, r#"{"kind":"mlp","x":1}"#, r#"{"kind":"interpolating","x":1}"#, r#"{"kind":"asymptotic","x":1}"#, "{}"]
     {
         assert!(read(wrong).is_err(), "{wrong}");
     }

@@ -1,0 +1,120 @@
+//! What is learnt from whole curves: the networks, and how far to trust the curves.
+
+use std::collections::BTreeSet;
+
+use super::answer::{Question, is_known};
+use super::candidates::Known;
+use super::dataset::{Dataset, FunctionCurves, family, startup};
+use super::features::Case;
+use super::model::{Calibration, Model};
+use super::network::Network;
+use super::shape::{GOOD_ENOUGH, GRID, need};
+use super::situation::Situation;
+use super::tasks::{Trial, checked, thinned, trials};
+
+/// A case and the truth about it.
+#[derive(Debug, Clone)]
+pub struct Example {
+    /// What the networks are told.
+    pub case: Case,
+    /// The fewest units that are good enough, counted from 0.
+    pub need: usize,
+}
+
+/// All that is learnt from, made of some functions.
+#[derive(Debug, Clone, Default)]
+pub struct Lessons {
+    /// By family of the function, for folds.
+    pub examples: Vec<(String, Example)>,
+    /// By function: situation, and how far the truth was from the curve by physics, in units of the spread.
+    errors: Vec<(String, String, Situation, Vec<f64>)>,
+}
+
+impl Lessons {
+    /// From all functions under all time models of a data set.
+    pub fn of(dataset: &Dataset) -> Self {
+        let mut lessons = Self::default();
+        for functions in dataset.columns.values() {
+            for (i, function) in functions.iter().enumerate() {
+                lessons.add(functions, i, function);
+            }
+        }
+        lessons
+    }
+
+    fn add(&mut self, functions: &[FunctionCurves], place: usize, function: &FunctionCurves) {
+        let startup = startup(functions, &function.name);
+        let plain = trials(place, function, startup.as_ref());
+        let checks = checked(&plain, startup.as_ref());
+        let kin = family(&function.name).to_owned();
+        for (trial, judged) in plain
+            .into_iter()
+            .chain(checks)
+            .map(|t| (t, true))
+            .chain(thinned(place, function).into_iter().map(|t| (t, false)))
+        {
+            let question = question(&trial, startup.as_ref());
+            if judged {
+                self.errors.push((
+                    kin.clone(),
+                    function.name.clone(),
+                    question.situation,
+                    errors(&question, &trial),
+                ));
+            }
+            let need = need(&trial.truth, GOOD_ENOUGH);
+            self.examples.push((kin.clone(), Example { case: question.case, need }));
+        }
+    }
+
+    /// The families there are.
+    pub fn families(&self) -> Vec<String> {
+        self.examples.iter().map(|(family, _)| family.clone()).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// Examples of families that `keep` keeps.
+    pub fn examples(&self, keep: impl Fn(&str) -> bool) -> Vec<Example> {
+        self.examples.iter().filter(|(family, _)| keep(family)).map(|(_, e)| e.clone()).collect()
+    }
+
+    /// A model of networks trained on the families that `keep` keeps.
+    pub fn model(&self, networks: Vec<Network>, keep: impl Fn(&str) -> bool) -> Model {
+        let calibration = Situation::ALL.map(|situation| self.calibration(situation, &keep));
+        Model { networks, calibration }
+    }
+
+    /// Split conformal prediction (Lei et al., JASA 2018), every function counting the same: how far below and above 5 % of the
+    /// truth lies.
+    fn calibration(&self, situation: Situation, keep: &impl Fn(&str) -> bool) -> Calibration {
+        let mut weighted: Vec<(f64, f64)> = Vec::new();
+        let errors = || self.errors.iter().filter(|(family, _, s, _)| *s == situation && keep(family));
+        let names: BTreeSet<&str> = errors().map(|(_, name, ..)| name.as_str()).collect();
+        for name in names {
+            let own: Vec<f64> =
+                errors().filter(|(_, n, ..)| n == name).flat_map(|(.., e)| e.iter().copied()).collect();
+            weighted.extend(own.iter().map(|e| (*e, 1.0 / own.len() as f64)));
+        }
+        weighted.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let sum: f64 = weighted.iter().map(|(_, w)| w).sum();
+        let quantile = |share: f64| {
+            let mut below = 0.0;
+            let at = weighted.iter().find(|(_, w)| {
+                below += w;
+                below >= share * sum
+            });
+            at.or(weighted.last()).map_or(0.0, |(e, _)| *e)
+        };
+        Calibration { low: (-quantile(0.05)).max(0.0), high: quantile(0.95).max(0.0) }
+    }
+}
+
+/// A trial as a question.
+pub fn question(trial: &Trial, startup: Option<&super::shape::Shape>) -> Question {
+    let known = Known::new(trial.others.clone(), startup);
+    Question::new(&known, (trial.input_size as f64).ln(), &trial.own, GOOD_ENOUGH)
+}
+
+fn errors(question: &Question, trial: &Trial) -> Vec<f64> {
+    let unknown = (0..GRID).filter(|&i| !is_known(&trial.own, i));
+    unknown.map(|i| (trial.truth[i] - question.base[i]) / question.spread[i]).collect()
+}

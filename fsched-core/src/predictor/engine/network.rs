@@ -1,0 +1,85 @@
+//! The learnt part's forward pass, without candle.
+
+use super::features::{Case, FEATURES};
+use super::shape::GRID;
+
+/// Width of the first and second hidden layer.
+pub const HIDDEN: (usize, usize) = (24, 12);
+
+/// One network: features to a score of every grid point.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Network {
+    /// Weights of the first layer, by output, then by input.
+    pub first: Vec<f32>,
+    /// Its biases.
+    pub first_bias: Vec<f32>,
+    /// Weights of the second layer.
+    pub second: Vec<f32>,
+    /// Its biases.
+    pub second_bias: Vec<f32>,
+    /// Weights of the last layer, which has one output. A bias would change no answer.
+    pub last: Vec<f32>,
+}
+
+impl Network {
+    /// Name, shape and values of each part.
+    pub(super) fn parts(&self) -> [(&'static str, Vec<usize>, &[f32]); 5] {
+        [
+            ("first", vec![HIDDEN.0, FEATURES], &self.first),
+            ("first_bias", vec![HIDDEN.0], &self.first_bias),
+            ("second", vec![HIDDEN.1, HIDDEN.0], &self.second),
+            ("second_bias", vec![HIDDEN.1], &self.second_bias),
+            ("last", vec![HIDDEN.1], &self.last),
+        ]
+    }
+
+    /// The score of every grid point.
+    pub fn scores(&self, case: &Case) -> [f32; GRID] {
+        let mut hidden = [[0.0f32; GRID]; HIDDEN.0];
+        layer(&self.first, &self.first_bias, &case.features, &mut hidden);
+        let mut deeper = [[0.0f32; GRID]; HIDDEN.1];
+        layer(&self.second, &self.second_bias, &hidden, &mut deeper);
+        let mut scores = [0.0f32; GRID];
+        for (row, &weight) in deeper.iter().zip(&self.last) {
+            add(&mut scores, row, weight);
+        }
+        scores
+    }
+}
+
+/// `relu(W x + b)` for every grid point; grid points lie side by side, so that it is vectors all the way.
+fn layer(weights: &[f32], bias: &[f32], input: &[[f32; GRID]], output: &mut [[f32; GRID]]) {
+    let width = input.len();
+    for ((out, weights), &bias) in output.iter_mut().zip(weights.chunks_exact(width)).zip(bias) {
+        *out = [bias; GRID];
+        for (row, &weight) in input.iter().zip(weights) {
+            add(out, row, weight);
+        }
+        for value in out {
+            *value = value.max(0.0);
+        }
+    }
+}
+
+fn add(out: &mut [f32; GRID], row: &[f32; GRID], weight: f32) {
+    for (out, value) in out.iter_mut().zip(row) {
+        *out += weight * value;
+    }
+}
+
+/// How likely each grid point is the fewest that are good enough: softmax over those possible, averaged over networks.
+pub fn needs(networks: &[Network], case: &Case) -> [f64; GRID] {
+    let mut mean = [0.0; GRID];
+    for network in networks {
+        let scores = network.scores(case);
+        let possible = || scores.iter().zip(case.possible).filter(|(_, possible)| *possible).map(|(s, _)| f64::from(*s));
+        let most = possible().fold(f64::NEG_INFINITY, f64::max);
+        let sum: f64 = possible().map(|s| (s - most).exp()).sum();
+        for i in 0..GRID {
+            if case.possible[i] {
+                mean[i] += (f64::from(scores[i]) - most).exp() / sum / networks.len() as f64;
+            }
+        }
+    }
+    mean
+}

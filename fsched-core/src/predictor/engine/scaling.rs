@@ -1,0 +1,264 @@
+//! How a function's own curve moves with its input size.
+
+use super::shape::{FULL, GRID, Seen, Shape, join, read};
+
+/// How many exponents of the working set are weighed against each other.
+pub const EXPONENTS: usize = 25;
+/// The step between them.
+const STEP: f64 = 0.1;
+/// What is expected of the exponent before anything is seen: most working sets grow a little faster than in proportion.
+const PRIOR: (f64, f64) = (1.1, 0.7);
+/// What is expected of the exponent of work, and how many squared units of evidence that is worth.
+const PRIOR_WORK: (f64, f64) = (1.2, 0.3);
+/// How far from a scaled curve real ones lie, as a logarithm.
+const MISFIT: f64 = 0.05;
+/// The most squared standard deviations that one grid point may count.
+const CAP: f64 = 8.0;
+/// How many independent observations a whole curve is worth: neighbouring grid points say nearly the same.
+const COUNT: f64 = 4.0;
+/// How uncertain a time between two points is, as a share of the drop between them.
+const DOUBT: f64 = 0.25;
+/// How far away a pair of sizes may be and still say half as much, as a logarithm.
+const REACH: f64 = 1.2;
+
+/// `t(W, n) = n^b · h(W / n^a)`: a weight for every exponent `a` with its best `b`.
+///
+/// In absolute time per work: a curve normalised by its own minimum looks flat where the working set is beyond the
+/// range, and then hides what happens there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scaling {
+    /// Logarithms of input sizes, rising, and the curve at each.
+    pub sizes: Vec<(f64, Shape)>,
+    fits: Vec<PairFit>,
+}
+
+/// How well each exponent moves one known curve onto the next.
+#[derive(Debug, Clone, PartialEq)]
+struct PairFit {
+    middle: f64,
+    distance: f64,
+    fits: [Pair; EXPONENTS],
+}
+
+/// What is believed of the exponents around one size.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Local {
+    /// The weight of each exponent; they sum to one.
+    pub weights: [f64; EXPONENTS],
+    /// The exponent of work that goes with each.
+    pub work: [f64; EXPONENTS],
+}
+
+impl Local {
+    /// The expected exponent of the working set.
+    pub fn mean_exponent(&self) -> f64 {
+        self.weights.iter().enumerate().map(|(i, w)| w * exponent(i)).sum()
+    }
+
+    /// Its standard deviation.
+    pub fn doubt(&self) -> f64 {
+        let mean = self.mean_exponent();
+        self.weights.iter().enumerate().map(|(i, w)| w * (exponent(i) - mean).powi(2)).sum::<f64>().sqrt()
+    }
+
+    /// The expected exponent of work.
+    pub fn mean_work(&self) -> f64 {
+        self.weights.iter().zip(&self.work).map(|(w, b)| w * b).sum()
+    }
+
+    /// The likeliest exponent and its work.
+    pub fn best(&self) -> (f64, f64) {
+        let i = (0..EXPONENTS).max_by(|&i, &j| self.weights[i].total_cmp(&self.weights[j])).unwrap_or(0);
+        (exponent(i), self.work[i])
+    }
+}
+
+/// The exponent with this number.
+pub fn exponent(i: usize) -> f64 {
+    i as f64 * STEP
+}
+
+impl Scaling {
+    /// From what was seen of at least one size.
+    pub fn new(seen: &[Seen]) -> Self {
+        let doubts: Vec<Shape> = seen.iter().map(|s| doubt(&s.points)).collect();
+        Self::of_shapes(seen.iter().map(|s| (s.size, join(&s.points))).collect(), &doubts)
+    }
+
+    /// From at least one whole curve; rising sizes; and how uncertain each is at each grid point.
+    pub fn of_shapes(sizes: Vec<(f64, Shape)>, doubts: &[Shape]) -> Self {
+        let fits = sizes
+            .windows(2)
+            .zip(doubts.windows(2))
+            .map(|(pair, doubts)| PairFit {
+                middle: f64::midpoint(pair[0].0, pair[1].0),
+                distance: pair[1].0 - pair[0].0,
+                fits: std::array::from_fn(|i| Pair::new(&pair[0], &pair[1], (&doubts[0], &doubts[1]), exponent(i))),
+            })
+            .collect();
+        Self { sizes, fits }
+    }
+
+    /// How likely each exponent is around a size, and the exponent of work that goes with each.
+    pub fn around(&self, size: f64) -> Local {
+        let mut local = Local { weights: [0.0; EXPONENTS], work: [PRIOR_WORK.0; EXPONENTS] };
+        let near: Vec<f64> = self
+            .fits
+            .iter()
+            .map(|fit| {
+                let away = ((fit.middle - size).abs() - fit.distance / 2.0).max(0.0);
+                (-away / REACH).exp() * (-fit.distance / 2.0 / REACH).exp()
+            })
+            .collect();
+        for i in 0..EXPONENTS {
+            let a = exponent(i);
+            let mut evidence = -0.5 * ((a - PRIOR.0) / PRIOR.1).powi(2);
+            let (mut top, mut bottom) = (PRIOR_WORK.0 * PRIOR_WORK.1, PRIOR_WORK.1);
+            for (fit, near) in self.fits.iter().zip(&near) {
+                let pair = &fit.fits[i];
+                top += near * pair.shift;
+                bottom += near * fit.distance;
+                evidence -= near * pair.misfit;
+            }
+            local.work[i] = (top / bottom).clamp(0.0, 4.0);
+            local.weights[i] = evidence;
+        }
+        let most = local.weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let weights = local.weights.map(|e| (e - most).exp());
+        let sum: f64 = weights.iter().sum();
+        local.weights = weights.map(|w| w / sum);
+        local
+    }
+
+    /// The curve at a size, with exponents `a` of the working set and `b` of work.
+    pub fn moved(&self, a: f64, b: f64, size: f64) -> Shape {
+        let after = self.sizes.partition_point(|(n, _)| *n <= size);
+        let below = after.checked_sub(1).map(|i| &self.sizes[i]);
+        let above = self.sizes.get(after);
+        let mut shape = match (below, above) {
+            (Some((low, small)), Some((high, large))) => {
+                let span = high - low;
+                let share = (size - low) / span;
+                // Between two sizes their own exponent of work counts more than the function's.
+                let own = Pair::new(&(*low, *small), &(*high, *large), (&[0.0; GRID], &[0.0; GRID]), a).shift / span;
+                let (shrink_low, shrink_high) = ((a * (low - size)).exp(), (a * (high - size)).exp());
+                std::array::from_fn(|i| {
+                    let units = (i + 1) as f64;
+                    let from_small = read(small, units * shrink_low) + own * (size - low);
+                    let from_large = read(large, units * shrink_high) - own * (high - size);
+                    // What lies beyond a curve's range is not known from it.
+                    let small_counts = (1.0 - share) * inside(units * shrink_low);
+                    let large_counts = share * inside(units * shrink_high);
+                    (small_counts * from_small + large_counts * from_large) / (small_counts + large_counts)
+                })
+            }
+            (Some((n, known)), None) | (None, Some((n, known))) => {
+                let shrink = (a * (n - size)).exp();
+                std::array::from_fn(|i| read(known, (i + 1) as f64 * shrink) + b * (size - n))
+            }
+            (None, None) => [0.0; GRID],
+        };
+        super::shape::settle(&mut shape);
+        shape
+    }
+
+    /// The expected curve at a size, and how likely each number of units is the fewest that is good enough.
+    pub fn mixture(&self, local: &Local, size: f64, tolerance: f64) -> (Shape, [f64; GRID]) {
+        let mut needs = [0.0; GRID];
+        let mut shapes: [(f64, Shape); EXPONENTS] = [(0.0, [0.0; GRID]); EXPONENTS];
+        let mut count = 0;
+        for i in 0..EXPONENTS {
+            let weight = local.weights[i];
+            if weight < 0.01 {
+                continue;
+            }
+            let shape = self.moved(exponent(i), local.work[i], size);
+            needs[super::shape::need(&shape, tolerance)] += weight;
+            shapes[count] = (weight, shape);
+            count += 1;
+        }
+        let shapes = &shapes[..count];
+        let sum: f64 = shapes.iter().map(|(w, _)| w).sum();
+        let median = std::array::from_fn(|i| {
+            let mut times = [(0.0, 0.0); EXPONENTS];
+            for (to, (weight, shape)) in times.iter_mut().zip(shapes) {
+                *to = (shape[i], *weight);
+            }
+            let times = &mut times[..count];
+            times.sort_unstable_by(|x, y| x.0.total_cmp(&y.0));
+            let mut below = 0.0;
+            for (t, weight) in times.iter() {
+                below += weight;
+                if below >= sum / 2.0 {
+                    return *t;
+                }
+            }
+            times[count - 1].0
+        });
+        (median, needs.map(|p| p / sum))
+    }
+}
+
+/// Nearly nothing beyond the range of a curve.
+fn inside(units: f64) -> f64 {
+    if (1.0..=GRID as f64 + 1e-9).contains(&units) { 1.0 } else { 0.02 }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Pair {
+    /// How much longer the larger one takes, as a logarithm.
+    shift: f64,
+    /// How badly the moved curve fits, as a logarithm of odds.
+    misfit: f64,
+}
+
+impl Pair {
+    fn new(small: &(f64, Shape), large: &(f64, Shape), doubts: (&Shape, &Shape), a: f64) -> Self {
+        let distance = large.0 - small.0;
+        let shrink = (-a * distance).exp();
+        // The larger one at w behaves like the smaller one at w · shrink, always within range at the upper end.
+        let tight = MISFIT.powi(2);
+        let mut differences = [(0.0, 0.0); GRID];
+        let mut count = 0;
+        for i in 0..GRID {
+            let units = (i + 1) as f64 * shrink;
+            if units >= 0.999 {
+                let variance = tight + doubts.1[i].powi(2) + read(doubts.0, units).powi(2);
+                differences[count] = (large.1[i] - read(&small.1, units), tight / variance);
+                count += 1;
+            }
+        }
+        if count == 0 {
+            differences[0] = (large.1[FULL] - read(&small.1, GRID as f64 * shrink), 1.0);
+            count = 1;
+        }
+        let seen = &differences[..count];
+        let sum: f64 = seen.iter().map(|(_, w)| w).sum();
+        let mean = seen.iter().map(|(d, w)| d * w).sum::<f64>() / sum;
+        // Bounded squares: one cliff at another place must not decide alone.
+        let misfit = seen.iter().map(|(d, w)| {
+            let z = (d - mean).powi(2) / tight * w;
+            z / (1.0 + z / CAP)
+        });
+        let misfit = 0.5 * misfit.sum::<f64>() / count as f64 * COUNT;
+        Self { shift: mean, misfit }
+    }
+}
+
+/// How uncertain a curve is at each grid point: a quarter of the drop between the points around it.
+pub fn doubt(points: &[super::shape::Point]) -> Shape {
+    std::array::from_fn(|i| {
+        let units = (i + 1) as f64;
+        let after = points.partition_point(|p| p.0 < units);
+        match (after.checked_sub(1).map(|i| points[i]), points.get(after)) {
+            (_, Some(right)) if right.0 == units => 0.0,
+            (Some(left), Some(right)) => (left.1 - right.1) * DOUBT,
+            _ => 0.2,
+        }
+    })
+}
+
+/// The exponent of work between two curves, where the working set's is `a`.
+pub fn work_between(small: &(f64, Shape), large: &(f64, Shape), a: f64) -> f64 {
+    Pair::new(small, large, (&[0.0; GRID], &[0.0; GRID]), a).shift / (large.0 - small.0)
+}

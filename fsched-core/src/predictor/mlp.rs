@@ -1,0 +1,364 @@
+//! What was learnt across functions, put to work: the platform's default.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use crate::cache::{CacheGeometry, Ways};
+use crate::curve::{Curve, Provenance};
+use crate::function::InputSize;
+use crate::id::FunctionId;
+use crate::predictor::choose::{Choice, choose};
+use crate::predictor::engine::answer::{Answer, Question, prior_slowdown};
+use crate::predictor::engine::candidates::{Candidates, Known};
+use crate::predictor::engine::model::{Model, ModelError};
+use crate::predictor::engine::plan;
+use crate::predictor::engine::shape::{GRID, Point, Seen, read};
+use crate::predictor::fit::{Estimate, Fit, curve};
+use crate::predictor::history::{History, sane_seconds};
+use crate::predictor::interpolating::unknown_curve;
+use crate::predictor::speeds::Speeds;
+use crate::predictor::{Bench, Prediction, Predictor, Sightings, probe};
+use crate::sample::Sample;
+
+/// What [`MlpPredictor`] can be told.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MlpConfig {
+    /// A model file made by `fsched predictor train`; none: the one that comes with the platform.
+    pub model: Option<PathBuf>,
+    /// Which ways to ask for.
+    pub choice: Choice,
+}
+
+/// Why there is no such predictor.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The model file cannot be read.
+    #[error("cannot read the predictor's model {path}: {source}")]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It cannot be used.
+    #[error("cannot use the predictor's model {path}: {source}")]
+    Unusable {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: ModelError,
+    },
+    /// A number in the configuration makes no sense.
+    #[error("the predictor's choice of ways: {0}")]
+    Choice(#[from] super::choose::ChoiceError),
+}
+
+/// Physics proposes curves, and small networks trained on other functions weigh them.
+///
+/// - What was seen of a function is kept as by [`InterpolatingPredictor`](super::InterpolatingPredictor); runs on slower or
+///   faster workers are made comparable first, and runs whose mask moved count at the cache they had longest.
+/// - For an input size, `engine` makes candidate curves from the function's other sizes; the networks say how likely each
+///   number of ways is the fewest that is good enough, and the curve is bent so that it needs the ways chosen.
+/// - Times measured at the size asked for are kept exactly; an interval holds 90 % of what real functions did.
+/// - A function never seen is said to take a second, give or take a factor of a thousand.
+///
+/// What is known of a function across its sizes is worked out anew when a benchmark or a new cache or size says more, and
+/// at every eighth other run; so that a prediction is a table look-up and a forward pass.
+pub struct MlpPredictor {
+    model: Arc<Model>,
+    choice: Choice,
+    sightings: Sightings,
+    speeds: Speeds,
+    functions: BTreeMap<FunctionId, Function>,
+}
+
+impl std::fmt::Debug for MlpPredictor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MlpPredictor").field("functions", &self.functions.len()).finish_non_exhaustive()
+    }
+}
+
+/// One function.
+#[derive(Debug, Default)]
+struct Function {
+    history: History,
+    across: Across,
+    /// Runs since `across` was worked out.
+    since: u8,
+    /// Curves asked for since something changed.
+    curves: Mutex<BTreeMap<InputSize, Arc<Curve>>>,
+}
+
+/// What is known across sizes.
+#[derive(Debug, Clone)]
+struct Across {
+    /// Bytes in one unit of the grid.
+    unit: f64,
+    known: Known,
+    provenance: Provenance,
+}
+
+impl Default for Across {
+    fn default() -> Self {
+        Self { unit: MIB, known: Known::new(Vec::new(), None), provenance: Provenance::Prior }
+    }
+}
+
+const MIB: f64 = (1 << 20) as f64;
+
+/// The most sizes that are weighed against each other.
+const MAX_WEIGHED: usize = 12;
+/// The most curves kept per function.
+const MAX_CURVES: usize = 256;
+/// After how many runs that say nothing new what is known across sizes is worked out again.
+const STALE: u8 = 8;
+/// How much single runs scatter where nothing else is known: a 90 % interval's half, as a logarithm.
+const NOISE: f64 = 0.03;
+
+impl Default for MlpPredictor {
+    fn default() -> Self {
+        Self::new(Arc::new(Model::pretrained()), Choice::default())
+    }
+}
+
+impl MlpPredictor {
+    /// A predictor that knows no function yet.
+    pub fn new(model: Arc<Model>, choice: Choice) -> Self {
+        Self {
+            model,
+            choice,
+            sightings: Sightings::default(),
+            speeds: Speeds::default(),
+            functions: BTreeMap::new(),
+        }
+    }
+
+    /// As a configuration says.
+    ///
+    /// # Errors
+    /// Where there is a model file that cannot be used, or the numbers make no sense.
+    pub fn from_config(config: &MlpConfig) -> Result<Self, BuildError> {
+        config.choice.validate()?;
+        let model = match &config.model {
+            None => Model::pretrained(),
+            Some(path) => {
+                let bytes = std::fs::read(path)
+                    .map_err(|source| BuildError::Unreadable { path: path.clone(), source })?;
+                Model::read(&bytes).map_err(|source| BuildError::Unusable { path: path.clone(), source })?
+            }
+        };
+        Ok(Self::new(Arc::new(model), config.choice))
+    }
+
+    fn curve(&self, function: &Function, input_size: InputSize) -> Option<Curve> {
+        let own = function.own(input_size);
+        let Across { unit, known, provenance } = &function.across;
+        let size = logarithm(input_size);
+        let points: Vec<Point> = own.iter().map(|(units, estimate)| (*units, estimate.seconds.ln())).collect();
+        if points.is_empty() && known.seen.is_empty() {
+            return None;
+        }
+        let answer = if known.seen.iter().any(|seen| seen.size == size) {
+            self.answer(&known.without_size(size), size, &points)
+        } else {
+            self.answer(known, size, &points)
+        };
+        let provenance = function.provenance(input_size).unwrap_or(*provenance);
+        Some(draw(&answer, *unit, &own, provenance))
+    }
+
+    fn answer(&self, known: &Known, size: f64, own: &[Point]) -> Answer {
+        let Choice { tolerance, caution, .. } = self.choice;
+        let tolerance = tolerance.ln_1p();
+        Question::new(known, size, own, tolerance).answer(&self.model, tolerance, caution)
+    }
+}
+
+impl Predictor for MlpPredictor {
+    fn observe(&mut self, sample: &Sample) {
+        self.sightings.observe(sample);
+        let function = self.functions.entry(sample.function).or_default();
+        let here = function.here(sample);
+        let comparable = self.speeds.compare(sample, here);
+        function.learn(&comparable);
+    }
+
+    fn forget(&mut self, function: FunctionId) {
+        self.sightings.forget(function);
+        self.functions.remove(&function);
+    }
+
+    fn predict(&self, function: FunctionId, input_size: InputSize) -> Prediction {
+        let curve = self.functions.get(&function).and_then(|function| {
+            if let Some(curve) = function.curves.lock().get(&input_size) {
+                return Some(Arc::clone(curve));
+            }
+            let curve = self.curve(function, input_size)?;
+            let curve = Arc::new(curve.with_traffic(function.history.traffic(input_size)));
+            let mut curves = function.curves.lock();
+            if curves.len() >= MAX_CURVES {
+                curves.clear();
+            }
+            curves.insert(input_size, Arc::clone(&curve));
+            Some(curve)
+        });
+        Prediction {
+            knowledge: self.sightings.knowledge(function, input_size),
+            curve: curve.unwrap_or_else(|| Arc::new(unknown_curve())),
+        }
+    }
+
+    /// The whole cache; then where what other sizes, or other functions, say makes the answer least certain; until the
+    /// fewest ways that are good enough are known.
+    fn next_probe(&self, function: FunctionId, input_size: InputSize, bench: &Bench<'_>) -> Option<Ways> {
+        let most = bench.geometry.usable_ways();
+        if !bench.enforced || !bench.done.contains(&most) {
+            return probe::whole(bench).or_else(|| if bench.enforced { probe::bisect(bench, |_| None) } else { None });
+        }
+        if bench.done.len() >= bench.budget {
+            return None;
+        }
+        let function = self.functions.get(&function);
+        let fit = function.and_then(|f| f.history.size(input_size)).and_then(|at| at.planning());
+        let Some(fit) = fit else { return probe::bisect(bench, |_| None) };
+        let way = bench.geometry.way_size().0.max(1) as f64;
+        let mut done: Vec<u8> = bench.done.iter().map(|ways| ways.get()).collect();
+        done.sort_unstable();
+        let mut own: Vec<Point> =
+            done.iter().map(|&ways| (f64::from(ways), fit.at(f64::from(ways) * way).seconds.ln())).collect();
+        own.dedup_by_key(|p| p.0);
+        let size = logarithm(input_size);
+        let tolerance = self.choice.tolerance.ln_1p();
+        let others = function.and_then(|f| {
+            let known = f.across.known.without_size(size);
+            Candidates::new(&known, size, tolerance).map(|c| (c.needs, way / f.across.unit))
+        });
+        let least = bench.geometry.min_ways.get();
+        let weight = |ways: usize| match &others {
+            Some((needs, scale)) => plan::around(needs, ways as f64 * scale),
+            None => plan::alone(ways),
+        };
+        let next = plan::between(&own, usize::from(least), usize::from(most.get()), tolerance, weight)?;
+        let next = Ways::clamped(next as u8);
+        (!bench.done.contains(&next)).then_some(next)
+    }
+
+    /// By default the fewest whose time is within a tolerance of the best, with some caution; where the configuration says
+    /// so, the number at which time and what the ways cost are least together.
+    fn ways(&self, prediction: &Prediction, geometry: &CacheGeometry, generosity: f64) -> Ways {
+        choose(&prediction.curve, geometry, generosity, &self.choice)
+    }
+}
+
+impl Function {
+    /// What the curve of a size rests on, where something was seen there.
+    fn provenance(&self, input_size: InputSize) -> Option<Provenance> {
+        let at = self.history.size(input_size)?;
+        let provenance = at.provenance();
+        (provenance != Provenance::Prior).then_some(provenance)
+    }
+
+    /// The time that is expected at a sample's caches, by what was seen at its size; for each of its segments.
+    fn here(&self, sample: &Sample) -> Option<Fit> {
+        self.history.size(sample.input_size).and_then(|at| at.planning())
+    }
+
+    fn learn(&mut self, sample: &Sample) {
+        let sizes = self.history.sizes().count();
+        let caches = |f: &Self| f.history.size(sample.input_size).map(|at| at.measured().len());
+        let before = caches(self);
+        self.history.observe(sample);
+        self.since += 1;
+        let new = before != caches(self) || sizes != self.history.sizes().count();
+        if new || sample.benchmark || !sample.origin.is_run() || self.since >= STALE {
+            self.since = 0;
+            self.across = Across::of(&self.history);
+            self.curves.get_mut().clear();
+        } else {
+            self.curves.get_mut().remove(&sample.input_size);
+        }
+    }
+
+    /// What was seen at a size, by units: where it shows a shape all of it, else the time with the most cache.
+    fn own(&self, input_size: InputSize) -> Vec<(f64, Estimate)> {
+        let unit = self.across.unit;
+        let Some(at) = self.history.size(input_size) else { return Vec::new() };
+        let Some(fit) = self.history.fit(at) else { return Vec::new() };
+        if fit.provenance == Provenance::Prior {
+            let (_, estimate) = fit.last();
+            return vec![(GRID as f64, sane(estimate))];
+        }
+        let points = fit.caches().map(|cache| (cache / unit, sane(fit.at(cache))));
+        points.collect()
+    }
+}
+
+impl Across {
+    fn of(history: &History) -> Self {
+        let fits: Vec<(InputSize, Fit)> = history
+            .sizes()
+            .filter(|(_, at)| at.provenance() != Provenance::Prior)
+            .filter_map(|(size, at)| Some((size, history.fit(at)?)))
+            .collect();
+        let largest = fits.iter().flat_map(|(_, fit)| fit.caches()).fold(0.0, f64::max);
+        let largest = if largest > 0.0 { largest } else { history.whole_cache().0 as f64 };
+        let unit = (largest / GRID as f64).max(1.0);
+        let provenance = fits.iter().map(|(_, fit)| fit.provenance).max().unwrap_or(Provenance::Prior);
+        let step = fits.len().div_ceil(MAX_WEIGHED).max(1);
+        let mut seen: Vec<Seen> = Vec::new();
+        for (size, fit) in fits.iter().filter(|(_, f)| f.provenance == provenance).step_by(step) {
+            let size = logarithm(*size);
+            if seen.last().is_some_and(|before| before.size >= size) {
+                continue;
+            }
+            let points = fit.caches().map(|cache| (cache / unit, sane(fit.at(cache)).seconds.ln())).collect();
+            seen.push(Seen { size, points });
+        }
+        Self { unit, known: Known::new(seen, None), provenance }
+    }
+}
+
+fn logarithm(input_size: InputSize) -> f64 {
+    (input_size.0.max(1) as f64).ln()
+}
+
+fn sane(estimate: Estimate) -> Estimate {
+    let seconds = sane_seconds(estimate.seconds);
+    Estimate { seconds, low: sane_seconds(estimate.low).min(seconds), high: sane_seconds(estimate.high).max(seconds) }
+}
+
+/// The curve that an answer describes, through what was measured.
+fn draw(answer: &Answer, unit: f64, own: &[(f64, Estimate)], provenance: Provenance) -> Curve {
+    // A single time at an unknown size says how long it takes, not where.
+    let noise = own.iter().map(|(_, e)| (e.high / e.seconds).ln()).fold(NOISE, f64::max).min(1.0);
+    let at = |cache: f64| {
+        let units = cache / unit;
+        let near = |(at, _): &&(f64, Estimate)| (at - units).abs() * unit < 0.5 + 1e-9 * cache;
+        if let Some((_, seen)) = own.iter().find(near) {
+            return *seen;
+        }
+        let seconds = read(&answer.curve, units).exp();
+        let (low, high) = (read(&answer.low, units) - noise, read(&answer.high, units) + noise);
+        // Outside of the grid it goes on flat, and unsure.
+        let beyond = if units < 1.0 {
+            3.0 * (prior_slowdown(units) / prior_slowdown(1.0)).ln()
+        } else if units > GRID as f64 {
+            3.0 * (prior_slowdown(GRID as f64) / prior_slowdown(units)).ln()
+        } else {
+            0.0
+        };
+        let (more, less) = if units < 1.0 { (beyond, 0.0) } else { (0.0, beyond) };
+        Estimate { seconds, low: (low - less).exp(), high: (high + more).exp() }
+    };
+    let grid = (1..=GRID).map(|i| i as f64 * unit);
+    curve(grid.chain(own.iter().map(|(units, _)| units * unit)), at, provenance)
+}
+
+#[cfg(test)]
+mod tests;

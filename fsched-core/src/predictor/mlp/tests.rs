@@ -1,0 +1,157 @@
+//! Tests of the default predictor.
+
+use super::*;
+use crate::cache::Bytes;
+use crate::id::WorkerId;
+use crate::predictor::Knowledge;
+use crate::predictor::tests::{benchmark, geometry, run, unenforced};
+use crate::sample::Segment;
+
+const FUNCTION: FunctionId = FunctionId(1);
+
+/// Time is proportional to input; a working set of `size / 1000` MiB that does not fit triples it.
+fn cliff(size: u64, mib: u64) -> f64 {
+    let factor = if mib * 1000 < size { 3.0 } else { 1.0 };
+    factor * size as f64 / 1000.0
+}
+
+fn taught(samples: impl IntoIterator<Item = Sample>) -> MlpPredictor {
+    let mut predictor = MlpPredictor::default();
+    samples.into_iter().for_each(|sample| predictor.observe(&sample));
+    predictor
+}
+
+fn cliffs(sizes: &[u64]) -> MlpPredictor {
+    let runs = sizes.iter().flat_map(|&size| (1..=20).map(move |mib| (size, mib)));
+    taught(runs.map(|(size, mib)| benchmark(1, size, mib, cliff(size, mib))))
+}
+
+fn curve_at(predictor: &MlpPredictor, size: u64) -> Arc<Curve> {
+    predictor.predict(FUNCTION, InputSize(size)).curve
+}
+
+fn need(predictor: &MlpPredictor, size: u64) -> u8 {
+    let prediction = predictor.predict(FUNCTION, InputSize(size));
+    predictor.ways(&prediction, &geometry(20), 0.0).get()
+}
+
+#[test]
+fn what_was_measured_is_predicted() {
+    let predictor = cliffs(&[4000, 8000]);
+    let curve = curve_at(&predictor, 8000);
+    assert_eq!(curve.provenance(), Provenance::Measured);
+    for mib in 1..=20 {
+        let point = curve.at(Bytes::mib(mib));
+        assert!((point.seconds / cliff(8000, mib) - 1.0).abs() < 1e-6, "{mib}: {point:?}");
+    }
+    assert_eq!(need(&predictor, 8000), 8);
+}
+
+#[test]
+fn a_cliff_moves_with_the_input_size() {
+    let predictor = cliffs(&[2000, 4000, 8000, 16_000]);
+    for (size, ways) in [(3000, 3), (6000, 6), (12_000, 12)] {
+        let prediction = predictor.predict(FUNCTION, InputSize(size));
+        assert_eq!(prediction.knowledge, Knowledge::Assisted);
+        assert!(need(&predictor, size).abs_diff(ways) <= 1, "{size}: {} is not about {ways}", need(&predictor, size));
+    }
+}
+
+#[test]
+fn nothing_is_known_of_a_function_never_seen_and_little_after_one_whole_run() {
+    let mut predictor = MlpPredictor::default();
+    let unknown = curve_at(&predictor, 8).at(Bytes::mib(4));
+    assert!(unknown.high / unknown.low > 1e4);
+    predictor.observe(&unenforced(1, 8, 20, 2.0));
+    let curve = curve_at(&predictor, 8);
+    assert_eq!(curve.provenance(), Provenance::Prior);
+    assert!((curve.at(Bytes::mib(20)).seconds / 2.0 - 1.0).abs() < 1e-6);
+    assert!(need(&predictor, 8) >= 8, "of an unknown function many ways are asked for");
+}
+
+#[test]
+fn a_benchmark_pins_the_answer_down_within_its_budget() {
+    for answer in 1..=20 {
+        let mut predictor = MlpPredictor::default();
+        let (mut done, geometry) = (Vec::new(), geometry(20));
+        while let Some(ways) = predictor.next_probe(
+            FUNCTION,
+            InputSize(1),
+            &Bench { geometry: &geometry, enforced: true, done: &done, budget: 7 },
+        ) {
+            done.push(ways);
+            let seconds = if ways.get() < answer { 2.0 } else { 1.0 };
+            predictor.observe(&benchmark(1, 1, u64::from(ways.get()), seconds));
+        }
+        assert_eq!(need(&predictor, 1), answer, "after {done:?}");
+    }
+}
+
+#[test]
+fn other_sizes_tell_a_benchmark_where_to_look() {
+    let mut predictor = cliffs(&[2000, 4000, 8000, 16_000]);
+    let (mut done, geometry) = (Vec::new(), geometry(20));
+    while let Some(ways) = predictor.next_probe(
+        FUNCTION,
+        InputSize(12_000),
+        &Bench { geometry: &geometry, enforced: true, done: &done, budget: 20 },
+    ) {
+        done.push(ways);
+        predictor.observe(&benchmark(1, 12_000, u64::from(ways.get()), cliff(12_000, u64::from(ways.get()))));
+    }
+    assert!(done.len() <= 4, "{done:?}");
+    assert_eq!(need(&predictor, 12_000), 12);
+}
+
+#[test]
+fn one_outlier_changes_little() {
+    let mut predictor = cliffs(&[8000]);
+    (0..3).for_each(|_| predictor.observe(&benchmark(1, 8000, 10, 8.0)));
+    predictor.observe(&run(1, 8000, 10, 800.0));
+    let at = curve_at(&predictor, 8000).at(Bytes::mib(10)).seconds;
+    assert!((at / 8.0 - 1.0).abs() < 0.01, "{at}");
+}
+
+#[test]
+fn a_function_that_changed_is_learnt_anew_within_eight_runs_at_one_cache() {
+    let mut predictor = cliffs(&[8000]);
+    for _ in 0..8 {
+        predictor.observe(&run(1, 8000, 20, 4.0));
+    }
+    let at = curve_at(&predictor, 8000).at(Bytes::mib(20)).seconds;
+    assert!((at / 4.0 - 1.0).abs() < 0.01, "{at}");
+}
+
+#[test]
+fn a_slower_worker_does_not_make_a_function_slower() {
+    let mut predictor = cliffs(&[8000]);
+    for i in 0..40 {
+        let (worker, seconds) = if i % 2 == 0 { (1, 8.0) } else { (2, 16.0) };
+        predictor.observe(&Sample { worker: WorkerId(worker), ..run(1, 8000, 20, seconds) });
+    }
+    let at = curve_at(&predictor, 8000).at(Bytes::mib(20)).seconds;
+    assert!((at / 8.0 - 1.0).abs() < 0.05, "{at}");
+}
+
+#[test]
+fn a_run_whose_mask_moved_is_a_sample_too() {
+    let mut predictor = cliffs(&[8000]);
+    // Half of the work at 20 MiB, half at 4 MiB, and all of it half as fast as it was.
+    let segment = |mib, seconds| Segment {
+        cache: Bytes::mib(mib),
+        duration: std::time::Duration::from_secs_f64(seconds),
+    };
+    for _ in 0..12 {
+        let sample = Sample { segments: vec![segment(20, 8.0), segment(4, 24.0)], ..run(1, 8000, 4, 1.0) };
+        predictor.observe(&sample);
+    }
+    let at = curve_at(&predictor, 8000).at(Bytes::mib(4)).seconds;
+    assert!(at > 30.0, "it takes 48 s there now, and this much was learnt: {at}");
+}
+
+#[test]
+fn a_model_that_does_not_exist_is_an_error_that_names_it() {
+    let config = MlpConfig { model: Some("/nonexistent/model".into()), ..MlpConfig::default() };
+    let error = MlpPredictor::from_config(&config).unwrap_err().to_string();
+    assert!(error.contains("/nonexistent/model"), "{error}");
+}
