@@ -13,17 +13,17 @@ use fsched_core::predictor::engine::learning::Lessons;
 use fsched_core::predictor::engine::model::Model;
 use fsched_core::predictor::engine::training::{self, Recipe};
 
-use super::{Curves, curves, plot, report};
+use super::{curves, plot, report};
 use crate::progress;
 
 #[derive(Debug, Clone, Args)]
 pub struct EvalArgs {
     /// The curves to predict, in the form of function-curves/curves.csv [default: those that come with fsched]
     #[arg(long, value_name = "FILE")]
-    curves: Curves,
+    curves: Option<PathBuf>,
     /// Train on the curves of this file, and predict only functions whose families are not in it
     #[arg(long, value_name = "FILE")]
-    train: Curves,
+    train: Option<PathBuf>,
     /// The column of times to predict; may be repeated [default: the first whose name begins with est_time]
     #[arg(long, value_name = "NAME")]
     column: Vec<String>,

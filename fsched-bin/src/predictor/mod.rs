@@ -16,7 +16,7 @@ mod show;
 mod train;
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, bail};
@@ -30,6 +30,7 @@ const THREADS: &str = "1";
 /// Where candle's thread pool looks. Unset it counts the machine's CPUs at every product.
 const THREADS_VARIABLE: &str = "RAYON_NUM_THREADS";
 
+/// What can be done with the predictor of running times.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Predictor {
     /// Train the default predictor's networks on curves of functions
@@ -105,6 +106,3 @@ fn curves(path: Option<&Path>, columns: &[String]) -> anyhow::Result<Dataset> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     Dataset::parse(&text, columns).with_context(|| path.display().to_string())
 }
-
-/// A file of curves; none: those that come with this program.
-type Curves = Option<PathBuf>;

@@ -40,7 +40,11 @@ fn draw(path: &Path, column: &str, case: &Case) -> anyhow::Result<()> {
     let right = need(truth, GOOD_ENOUGH) + 1;
     let title = format!(
         "{} {} at {}: {} ways needed, {} chosen ({column})",
-        case.trial.task, case.name, case.trial.input_size, right, case.answer.need + 1
+        case.trial.task,
+        case.name,
+        case.trial.input_size,
+        right,
+        case.answer.need + 1
     );
     let mut chart = ChartBuilder::on(&area)
         .caption(title, ("sans-serif", 13))

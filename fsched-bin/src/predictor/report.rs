@@ -48,8 +48,19 @@ pub(super) fn tables(reports: &[Report]) -> String {
 
 fn methods(report: &Report) -> String {
     let header = [
-        "task", "method", "cases", "|dW|", "worst", "slowdown", "p95", "excess", "over 10 %", "extra", "time error",
-        "covered", "width",
+        "task",
+        "method",
+        "cases",
+        "|dW|",
+        "worst",
+        "slowdown",
+        "p95",
+        "excess",
+        "over 10 %",
+        "extra",
+        "time error",
+        "covered",
+        "width",
     ];
     let percent = |share: f64| format!("{:.1} %", 100.0 * share);
     let row = |task: &str, method: &str, m: &Metrics| {

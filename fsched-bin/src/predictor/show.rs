@@ -11,7 +11,7 @@ use fsched_core::predictor::engine::model::Model;
 use fsched_core::predictor::engine::shape::{GOOD_ENOUGH, GRID, Seen};
 use serde_json::json;
 
-use super::{Curves, curves};
+use super::curves;
 use crate::table;
 
 #[derive(Debug, Clone, Args)]
@@ -27,7 +27,7 @@ pub struct ShowArgs {
     input_size: Option<u64>,
     /// Where the function is, in the form of function-curves/curves.csv [default: those that come with fsched]
     #[arg(long, value_name = "FILE")]
-    curves: Curves,
+    curves: Option<PathBuf>,
     /// The column of times [default: est_time_s]
     #[arg(long, value_name = "NAME", default_value = "est_time_s")]
     column: String,
@@ -59,7 +59,13 @@ fn about(model: &Model, json: bool) -> String {
     format!("version {}, {} networks, {} bytes", Model::VERSION, model.networks.len(), model.write().len())
 }
 
-fn prediction(model: &Model, args: &ShowArgs, name: &str, input_size: u64, json: bool) -> anyhow::Result<String> {
+fn prediction(
+    model: &Model,
+    args: &ShowArgs,
+    name: &str,
+    input_size: u64,
+    json: bool,
+) -> anyhow::Result<String> {
     let dataset = curves(args.curves.as_deref(), std::slice::from_ref(&args.column))?;
     let functions = dataset.columns.get(&args.column).context("there is no such column")?;
     let Some(function) = functions.iter().find(|f| f.name == name) else {

@@ -8,14 +8,14 @@ use fsched_core::predictor::engine::learning::Lessons;
 use fsched_core::predictor::engine::training::{self, Recipe};
 use serde_json::json;
 
-use super::{Curves, curves};
+use super::curves;
 use crate::progress;
 
 #[derive(Debug, Clone, Args)]
 pub struct TrainArgs {
     /// Curves in the form of function-curves/curves.csv [default: those that come with fsched]
     #[arg(long, value_name = "FILE")]
-    curves: Curves,
+    curves: Option<PathBuf>,
     /// Where to write the model
     #[arg(long, value_name = "FILE")]
     out: PathBuf,

@@ -58,7 +58,7 @@ impl Choice {
 /// Whole costs are compared, not slopes: real curves are cliffs, and the slope before a cliff says nothing.
 pub(super) fn choose(curve: &Curve, geometry: &CacheGeometry, generosity: f64, choice: &Choice) -> Ways {
     let enough = curve.fewest_ways_within(geometry, choice.tolerance * (1.0 + 1e-9));
-    if !choice.priced || !(generosity < 0.0) {
+    if !choice.priced || generosity.is_nan() || generosity >= 0.0 {
         return enough;
     }
     let cost = |ways: Ways| curve.seconds(geometry, ways) - generosity * f64::from(ways.get());
@@ -76,7 +76,8 @@ mod tests {
 
     /// Flat, then a cliff at 8 MiB, flat again.
     fn cliff() -> Curve {
-        let point = |mib, seconds| CurvePoint { cache: Bytes::mib(mib), seconds, low: seconds, high: seconds };
+        let point =
+            |mib, seconds| CurvePoint { cache: Bytes::mib(mib), seconds, low: seconds, high: seconds };
         Curve::new(vec![point(1, 2.0), point(7, 2.0), point(8, 1.0)], Provenance::Measured).unwrap()
     }
 

@@ -71,7 +71,8 @@ pub(super) fn unknown_curve() -> Curve {
     Fit::through(Bytes::mib(16), Estimate { seconds: 1.0, low: 1e-3, high: 1e3 }).curve()
 }
 
-fn known_curve(history: &History, input_size: InputSize) -> Option<Curve> {
+/// The curve of a function by its own runs alone; none where there are none.
+pub(super) fn known_curve(history: &History, input_size: InputSize) -> Option<Curve> {
     let own = history.size(input_size).and_then(|at| history.fit(at));
     if let Some(own) = &own
         && own.provenance != Provenance::Prior

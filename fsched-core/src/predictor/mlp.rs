@@ -19,7 +19,7 @@ use crate::predictor::engine::plan;
 use crate::predictor::engine::shape::{GRID, Point, Seen, read};
 use crate::predictor::fit::{Estimate, Fit, curve};
 use crate::predictor::history::{History, sane_seconds};
-use crate::predictor::interpolating::unknown_curve;
+use crate::predictor::interpolating::{known_curve, unknown_curve};
 use crate::predictor::speeds::Speeds;
 use crate::predictor::{Bench, Prediction, Predictor, Sightings, probe};
 use crate::sample::Sample;
@@ -115,7 +115,7 @@ const MIB: f64 = (1 << 20) as f64;
 /// The most sizes that are weighed against each other.
 const MAX_WEIGHED: usize = 12;
 /// The most curves kept per function.
-const MAX_CURVES: usize = 256;
+const MAX_CURVES: usize = 64;
 /// After how many runs that say nothing new what is known across sizes is worked out again.
 const STALE: u8 = 8;
 /// How much single runs scatter where nothing else is known: a 90 % interval's half, as a logarithm.
@@ -160,9 +160,11 @@ impl MlpPredictor {
         let own = function.own(input_size);
         let Across { unit, known, provenance } = &function.across;
         let size = logarithm(input_size);
-        let points: Vec<Point> = own.iter().map(|(units, estimate)| (*units, estimate.seconds.ln())).collect();
+        let points: Vec<Point> =
+            own.iter().map(|(units, estimate)| (*units, estimate.seconds.ln())).collect();
         if points.is_empty() && known.seen.is_empty() {
-            return None;
+            // Whole-cache times of other sizes, at best: they say how long, and nothing about ways.
+            return known_curve(&function.history, input_size);
         }
         let answer = if known.seen.iter().any(|seen| seen.size == size) {
             self.answer(&known.without_size(size), size, &points)
@@ -219,7 +221,8 @@ impl Predictor for MlpPredictor {
     fn next_probe(&self, function: FunctionId, input_size: InputSize, bench: &Bench<'_>) -> Option<Ways> {
         let most = bench.geometry.usable_ways();
         if !bench.enforced || !bench.done.contains(&most) {
-            return probe::whole(bench).or_else(|| if bench.enforced { probe::bisect(bench, |_| None) } else { None });
+            return probe::whole(bench)
+                .or_else(|| if bench.enforced { probe::bisect(bench, |_| None) } else { None });
         }
         if bench.done.len() >= bench.budget {
             return None;
@@ -330,7 +333,11 @@ fn logarithm(input_size: InputSize) -> f64 {
 
 fn sane(estimate: Estimate) -> Estimate {
     let seconds = sane_seconds(estimate.seconds);
-    Estimate { seconds, low: sane_seconds(estimate.low).min(seconds), high: sane_seconds(estimate.high).max(seconds) }
+    Estimate {
+        seconds,
+        low: sane_seconds(estimate.low).min(seconds),
+        high: sane_seconds(estimate.high).max(seconds),
+    }
 }
 
 /// The curve that an answer describes, through what was measured.

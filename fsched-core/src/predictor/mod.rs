@@ -32,8 +32,8 @@ mod speeds;
 mod tests;
 
 pub use asymptotic::{AsymptoticConfig, AsymptoticPredictor};
-pub use fixed::FixedPredictor;
 pub use choose::{Choice, ChoiceError};
+pub use fixed::FixedPredictor;
 pub use interpolating::InterpolatingPredictor;
 pub use mlp::{BuildError, MlpConfig, MlpPredictor};
 pub use sightings::Sightings;

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::id::{FunctionId, WorkerId};
 use crate::function::InputSize;
+use crate::id::{FunctionId, WorkerId};
 use crate::predictor::fit::Fit;
 use crate::sample::{Sample, Segment};
 
@@ -47,7 +47,10 @@ impl Speeds {
         let measure = *self.measure.get_or_insert(sample.worker);
         let expected = here.filter(|_| sample.enforced && !sample.segments.is_empty());
         let as_expected = expected.as_ref().map(|fit| {
-            let parts = sample.segments.iter().map(|s| s.duration.as_secs_f64() / fit.at(s.cache.0.max(1) as f64).seconds);
+            let parts = sample
+                .segments
+                .iter()
+                .map(|s| s.duration.as_secs_f64() / fit.at(s.cache.0.max(1) as f64).seconds);
             parts.sum::<f64>()
         });
         let key = (sample.function, sample.input_size);

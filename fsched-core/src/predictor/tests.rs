@@ -70,9 +70,13 @@ fn a_predictor_is_chosen_by_its_kind() {
         read(r#"{"kind":"asymptotic"}"#).unwrap(),
         PredictorConfig::Asymptotic(AsymptoticConfig::default())
     );
-    for wrong in
-        [r#"{"kind":"other"}"#, r#"{"kind":"mlp","x":1}"#, r#"{"kind":"interpolating","x":1}"#, r#"{"kind":"asymptotic","x":1}"#, "{}"]
-    {
+    for wrong in [
+        r#"{"kind":"other"}"#,
+        r#"{"kind":"mlp","x":1}"#,
+        r#"{"kind":"interpolating","x":1}"#,
+        r#"{"kind":"asymptotic","x":1}"#,
+        "{}",
+    ] {
         assert!(read(wrong).is_err(), "{wrong}");
     }
     let text = serde_json::to_string(&asymptotic).unwrap();

@@ -1,6 +1,6 @@
 //! The curve and its interval, and the fewest units that are good enough, made of all that is known.
 
-use super::candidates::{CANDIDATES, Candidates, Known, bracket, correct};
+use super::candidates::{CANDIDATES, Known, bracket, correct};
 use super::features::Case;
 use super::model::Model;
 use super::network;
@@ -37,8 +37,6 @@ pub struct Question {
     pub spread: Shape,
     /// How much slower, as a logarithm, the last point known to be too slow is than the best known.
     severity: f64,
-    /// How likely each need is by exponents alone, where that is to be asked too.
-    needs: Option<[f64; GRID]>,
     /// What cannot be left: the times of the points around.
     low_limit: Shape,
     high_limit: Shape,
@@ -59,7 +57,8 @@ impl Question {
         let mut base = match situation {
             Situation::Alone => all[5],
             Situation::Unknown => std::array::from_fn(|i| {
-                own.first().map_or(0.0, |p| p.1) + (prior_slowdown((i + 1) as f64) / prior_slowdown(GRID as f64)).ln()
+                own.first().map_or(0.0, |p| p.1)
+                    + (prior_slowdown((i + 1) as f64) / prior_slowdown(GRID as f64)).ln()
             }),
             _ => all[CANDIDATES - 1],
         };
@@ -72,7 +71,8 @@ impl Question {
                 let floor = 0.01 + if own.len() > 1 { 0.0 } else { 0.03 * distance.min(2.0) };
                 std::array::from_fn(|i| {
                     let mean = trusted.iter().map(|t| t[i]).sum::<f64>() / trusted.len() as f64;
-                    let variance = trusted.iter().map(|t| (t[i] - mean).powi(2)).sum::<f64>() / trusted.len() as f64;
+                    let variance =
+                        trusted.iter().map(|t| (t[i] - mean).powi(2)).sum::<f64>() / trusted.len() as f64;
                     floor + variance.sqrt()
                 })
             }
@@ -96,19 +96,13 @@ impl Question {
         let (low, _) = bracket(own, tolerance);
         let too_slow = own.iter().find(|p| p.0 == low).zip(own.last());
         let severity = too_slow.map_or(0.0, |(slow, best)| slow.1 - best.1);
-        let others = (situation == Situation::Above).then(|| Candidates::new(known, size, tolerance)).flatten();
-        let needs = others.map(|o| o.needs);
-        Self { situation, case, base, spread, severity, needs, low_limit, high_limit }
+        Self { situation, case, base, spread, severity, low_limit, high_limit }
     }
 
     /// The answer; `caution` is the share of cases in which the units chosen should be enough.
     pub fn answer(&self, model: &Model, tolerance: f64, caution: Option<f64>) -> Answer {
         let place = self.situation.place();
-        let mut needs = network::needs(&model.networks, &self.case);
-        // Above all known sizes there is least to learn from, and exponents alone are as good a guess.
-        if let Some(others) = &self.needs {
-            needs.iter_mut().zip(others).for_each(|(p, q)| *p = f64::midpoint(*p, *q));
-        }
+        let needs = network::needs(&model.networks, &self.case);
         let caution = caution.unwrap_or_else(|| self.situation.caution(self.severity));
         let need = quantile(&needs, caution);
         let mut curve = self.base;

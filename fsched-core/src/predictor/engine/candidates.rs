@@ -42,26 +42,32 @@ impl Known {
     /// Fills what lies between few points of one size with what the other sizes say about it.
     fn refine(&mut self) {
         for _ in 0..ROUNDS {
-        let sparse = |s: &Seen| s.points.len() < GRID && s.points.len() > 1;
-        if self.seen.len() < 3 || !self.seen.iter().any(sparse) {
-            return;
-        }
-        let filled: Vec<Shape> = self.seen.iter().map(|s| {
-            if !sparse(s) {
-                return join(&s.points);
+            let sparse = |s: &Seen| s.points.len() < GRID && s.points.len() > 1;
+            if self.seen.len() < 3 || !self.seen.iter().any(sparse) {
+                return;
             }
-            let mut others = Candidates::new(&self.without_size(s.size), s.size, super::shape::GOOD_ENOUGH);
-            let mut curve = others.as_mut().map_or(join(&s.points), |o| o.curves[CANDIDATES - 1]);
-            correct(&mut curve, &s.points);
-            curve
-        }).collect();
-        let doubts: Vec<Shape> = self.seen.iter().map(|s| doubt(&s.points).map(|d| d * LESS_DOUBT)).collect();
-        let sizes: Vec<(f64, Shape)> = self.seen.iter().zip(&filled).map(|(s, f)| (s.size, *f)).collect();
-        if let Some((startup, kernel)) = &mut self.kernel {
-            let rest = sizes.iter().map(|(n, shape)| (*n, without(shape, startup))).collect();
-            *kernel = Scaling::of_shapes(rest, &doubts);
-        }
-        self.scaling = Some(Scaling::of_shapes(sizes, &doubts));
+            let filled: Vec<Shape> = self
+                .seen
+                .iter()
+                .map(|s| {
+                    if !sparse(s) {
+                        return join(&s.points);
+                    }
+                    let mut others =
+                        Candidates::new(&self.without_size(s.size), s.size, super::shape::GOOD_ENOUGH);
+                    let mut curve = others.as_mut().map_or(join(&s.points), |o| o.curves[CANDIDATES - 1]);
+                    correct(&mut curve, &s.points);
+                    curve
+                })
+                .collect();
+            let doubts: Vec<Shape> =
+                self.seen.iter().map(|s| doubt(&s.points).map(|d| d * LESS_DOUBT)).collect();
+            let sizes: Vec<(f64, Shape)> = self.seen.iter().zip(&filled).map(|(s, f)| (s.size, *f)).collect();
+            if let Some((startup, kernel)) = &mut self.kernel {
+                let rest = sizes.iter().map(|(n, shape)| (*n, without(shape, startup))).collect();
+                *kernel = Scaling::of_shapes(rest, &doubts);
+            }
+            self.scaling = Some(Scaling::of_shapes(sizes, &doubts));
         }
     }
 
@@ -162,8 +168,7 @@ impl Candidates {
             (None, None) => None,
         };
         let near = level(&sizes[nearest].1, sizes[nearest].0);
-        let (mut fixed, mut transported, mut needed) =
-            (near, near, crossing(&sizes[nearest].1, tolerance));
+        let (mut fixed, mut transported, mut needed) = (near, near, crossing(&sizes[nearest].1, tolerance));
         let mut warped = kernel;
         if let Some((one, other)) = line {
             let ((n, low), (m, high)) = (&sizes[one], &sizes[other]);
@@ -346,8 +351,7 @@ const PARTS: usize = 24;
 /// Interpolates where the drops of time happen, part by part (the quantile function of the drops).
 fn transport(low: &Shape, high: &Shape, share: f64) -> Shape {
     let (from, to) = (drops(low), drops(high));
-    let place: [f64; PARTS] =
-        std::array::from_fn(|q| (from[q].ln() + share * (to[q] / from[q]).ln()).exp());
+    let place: [f64; PARTS] = std::array::from_fn(|q| (from[q].ln() + share * (to[q] / from[q]).ln()).exp());
     let lerp = |x: f64, y: f64| x + share * (y - x);
     let end = lerp(low[FULL], high[FULL]);
     let drop = lerp(low[0] - low[FULL], high[0] - high[FULL]).max(0.0);
@@ -413,4 +417,3 @@ pub fn own_candidates(own: &[Point]) -> [Shape; CANDIDATES] {
     });
     [straight, logarithmic, linear, early, late, bent, square, root, straight]
 }
-

@@ -148,7 +148,9 @@ pub fn runtime(name: &str) -> Option<&str> {
 /// The start-up curve of a function's runtime: the smallest curve of functions that are no relatives of it.
 pub fn startup(functions: &[FunctionCurves], name: &str) -> Option<Shape> {
     let runtime = runtime(name)?;
-    let others = functions.iter().filter(|f| self::runtime(&f.name) == Some(runtime) && family(&f.name) != family(name));
+    let others = functions
+        .iter()
+        .filter(|f| self::runtime(&f.name) == Some(runtime) && family(&f.name) != family(name));
     let smallest = others.filter_map(|f| f.curves.first()).map(|(_, shape)| *shape);
     smallest.min_by(|a, b| a[GRID - 1].total_cmp(&b[GRID - 1]))
 }

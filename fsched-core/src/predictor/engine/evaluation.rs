@@ -148,7 +148,14 @@ pub fn judge(column: &str, functions: &[FunctionCurves], results: &[Result]) -> 
     let pooled = results.iter().filter(|r| r.trial.task <= Task::F);
     let (coverage90, width90) = coverage(pooled);
     let comparisons = [Task::C, Task::D, Task::F].iter().flat_map(|&task| compare(task, results)).collect();
-    Report { column: column.to_owned(), tasks, planner: plan(functions, results), comparisons, coverage90, width90 }
+    Report {
+        column: column.to_owned(),
+        tasks,
+        planner: plan(functions, results),
+        comparisons,
+        coverage90,
+        width90,
+    }
 }
 
 fn slowdown(truth: &Shape, ways: usize) -> f64 {
@@ -210,8 +217,7 @@ fn plan(functions: &[FunctionCurves], results: &[Result]) -> BTreeMap<&'static s
             let (_, found) = bracket(&at_ways(shape, &ways), GOOD_ENOUGH);
             m.runs_mean += ways.len() as f64 / curves.len() as f64;
             m.runs_max = m.runs_max.max(ways.len() as f64);
-            m.abs_dw_mean +=
-                (found - 1.0 - need(shape, GOOD_ENOUGH) as f64).abs() / curves.len() as f64;
+            m.abs_dw_mean += (found - 1.0 - need(shape, GOOD_ENOUGH) as f64).abs() / curves.len() as f64;
         }
         m
     };
@@ -240,9 +246,8 @@ fn compare(task: Task, results: &[Result]) -> Vec<Comparison> {
             worse / cases
         };
         let mut random = Random::new(1);
-        let mut means: Vec<f64> = (0..DRAWS)
-            .map(|_| mean(&mut (0..sums.len()).map(|_| sums[random.below(sums.len())])))
-            .collect();
+        let mut means: Vec<f64> =
+            (0..DRAWS).map(|_| mean(&mut (0..sums.len()).map(|_| sums[random.below(sums.len())]))).collect();
         means.sort_by(f64::total_cmp);
         Comparison {
             task,

@@ -47,7 +47,13 @@ impl Case {
         row.all(f64::from(others.is_some()));
         let mut below_or_equal = 0.0;
         let cumulated: Vec<f64> = others.as_ref().map_or(vec![0.0; GRID], |o| {
-            o.needs.iter().map(|p| { below_or_equal += p; below_or_equal }).collect()
+            o.needs
+                .iter()
+                .map(|p| {
+                    below_or_equal += p;
+                    below_or_equal
+                })
+                .collect()
         });
         row.each(|i| cumulated[i]);
         row.each(|i| others.as_ref().map_or(0.0, |o| o.needs[i]));

@@ -30,7 +30,7 @@ pub mod scaling;
 pub mod shape;
 pub mod situation;
 pub mod tasks;
-#[cfg(feature = "train")]
-pub mod training;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "train")]
+pub mod training;

@@ -81,7 +81,8 @@ impl Model {
             self.calibration.iter().flat_map(|c| [c.low as f32, c.high as f32]).collect();
         tensors.insert("calibration".to_owned(), (vec![Situation::ALL.len(), 2], bytes(&calibration)));
         let views = tensors.iter().map(|(name, (shape, bytes))| {
-            let view = TensorView::new(Dtype::F32, shape.clone(), bytes).expect("the shape is that of the values");
+            let view =
+                TensorView::new(Dtype::F32, shape.clone(), bytes).expect("the shape is that of the values");
             (name.as_str(), view)
         });
         let about = HashMap::from([("fsched-mlp".to_owned(), Self::VERSION.to_owned())]);

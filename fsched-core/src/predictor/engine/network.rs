@@ -72,7 +72,8 @@ pub fn needs(networks: &[Network], case: &Case) -> [f64; GRID] {
     let mut mean = [0.0; GRID];
     for network in networks {
         let scores = network.scores(case);
-        let possible = || scores.iter().zip(case.possible).filter(|(_, possible)| *possible).map(|(s, _)| f64::from(*s));
+        let possible =
+            || scores.iter().zip(case.possible).filter(|(_, possible)| *possible).map(|(s, _)| f64::from(*s));
         let most = possible().fold(f64::NEG_INFINITY, f64::max);
         let sum: f64 = possible().map(|s| (s - most).exp()).sum();
         for i in 0..GRID {

@@ -52,7 +52,7 @@ pub fn around(needs: &[f64; GRID], units: f64) -> f64 {
 
 /// How likely a need is where nothing is known: small ones are common.
 pub fn alone(units: usize) -> f64 {
-    if units == 1 { 3.0 } else { 1.0 / (units as f64).sqrt() }
+    if units == 1 { 3.0 } else { (units as f64).powf(-0.4) }
 }
 
 /// Where another run tells most of the curve's shape, once its need is known: the middle of the largest drop.

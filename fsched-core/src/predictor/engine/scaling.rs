@@ -93,7 +93,9 @@ impl Scaling {
             .map(|(pair, doubts)| PairFit {
                 middle: f64::midpoint(pair[0].0, pair[1].0),
                 distance: pair[1].0 - pair[0].0,
-                fits: std::array::from_fn(|i| Pair::new(&pair[0], &pair[1], (&doubts[0], &doubts[1]), exponent(i))),
+                fits: std::array::from_fn(|i| {
+                    Pair::new(&pair[0], &pair[1], (&doubts[0], &doubts[1]), exponent(i))
+                }),
             })
             .collect();
         Self { sizes, fits }
@@ -140,7 +142,8 @@ impl Scaling {
                 let span = high - low;
                 let share = (size - low) / span;
                 // Between two sizes their own exponent of work counts more than the function's.
-                let own = Pair::new(&(*low, *small), &(*high, *large), (&[0.0; GRID], &[0.0; GRID]), a).shift / span;
+                let own = Pair::new(&(*low, *small), &(*high, *large), (&[0.0; GRID], &[0.0; GRID]), a).shift
+                    / span;
                 let (shrink_low, shrink_high) = ((a * (low - size)).exp(), (a * (high - size)).exp());
                 std::array::from_fn(|i| {
                     let units = (i + 1) as f64;

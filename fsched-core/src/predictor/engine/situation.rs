@@ -52,13 +52,13 @@ impl Situation {
     /// last point known to be too slow is than the best: where a mistake is dear, it pays to be more cautious. Of an unknown
     /// function nothing but caution helps; below the smallest known size ways are few and mistakes are dear.
     pub fn caution(self, severity: f64) -> f64 {
-        let dear = 0.3 * (1.0 - (-3.0 * severity.max(0.0)).exp());
+        let dear = 0.34 * (1.0 - (-3.0 * severity.max(0.0)).exp());
         match self {
-            Self::Alone | Self::Checked => 0.55 + dear,
+            Self::Alone | Self::Checked => 0.53 + dear,
             Self::Between => 0.57,
-            Self::Above => 0.52,
-            Self::Below => 0.9,
-            Self::Unknown => 0.9,
+            Self::Above => 0.55,
+            Self::Below => 0.93,
+            Self::Unknown => 0.92,
         }
     }
 }

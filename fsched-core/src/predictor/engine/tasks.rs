@@ -48,8 +48,7 @@ pub enum Task {
 
 impl Task {
     /// All, in order.
-    pub const ALL: [Self; 8] =
-        [Self::A, Self::B, Self::C, Self::D, Self::E, Self::F, Self::G, Self::Checked];
+    pub const ALL: [Self; 8] = [Self::A, Self::B, Self::C, Self::D, Self::E, Self::F, Self::G, Self::Checked];
 }
 
 impl std::fmt::Display for Task {
@@ -154,12 +153,19 @@ pub fn trials(function: usize, curves: &FunctionCurves, startup: Option<&Shape>)
         add(Task::A, Vec::new(), at_ways(truth, &[1, 2, 4, 7, 10, 14, 20]));
         add(Task::B, Vec::new(), at_ways(truth, &planned(&nothing, size, truth, 3)));
         add(Task::G, Vec::new(), vec![(GRID as f64, truth[FULL])]);
-        let rest: Vec<(u64, Shape)> = curves.iter().enumerate().filter(|(k, _)| *k != i).map(|(_, c)| *c).collect();
+        let rest: Vec<(u64, Shape)> =
+            curves.iter().enumerate().filter(|(k, _)| *k != i).map(|(_, c)| *c).collect();
         if rest.is_empty() {
             continue;
         }
         let whole: Vec<Seen> = rest.iter().map(|(n, shape)| seen_whole(*n, shape)).collect();
-        let task = if i == 0 { Task::E } else if i + 1 == curves.len() { Task::D } else { Task::C };
+        let task = if i == 0 {
+            Task::E
+        } else if i + 1 == curves.len() {
+            Task::D
+        } else {
+            Task::C
+        };
         add(task, whole, Vec::new());
         if task == Task::C {
             add(Task::F, benchmarked(&rest, startup, 5), Vec::new());

@@ -54,7 +54,12 @@ pub fn train(
         .collect()
 }
 
-fn train_one(examples: &[Example], recipe: &Recipe, seed: u64, progress: &mut dyn FnMut()) -> candle_core::Result<Network> {
+fn train_one(
+    examples: &[Example],
+    recipe: &Recipe,
+    seed: u64,
+    progress: &mut dyn FnMut(),
+) -> candle_core::Result<Network> {
     let device = Device::Cpu;
     let mut random = Random::new(seed);
     let mut var = |rows: usize, columns: usize, scale: f32| {
@@ -88,10 +93,8 @@ fn train_one(examples: &[Example], recipe: &Recipe, seed: u64, progress: &mut dy
         (0..GRID).flat_map(|i| (0..GRID).map(move |j| f32::from(u8::from(i <= j)))).collect();
     let triangle = Tensor::from_vec(triangle, (GRID, GRID), &device)?;
     // AdamW (Loshchilov & Hutter 2019), the rate falling as half a cosine.
-    let mut moments: Vec<(Tensor, Tensor)> = vars
-        .iter()
-        .map(|v| Ok((v.zeros_like()?, v.zeros_like()?)))
-        .collect::<candle_core::Result<_>>()?;
+    let mut moments: Vec<(Tensor, Tensor)> =
+        vars.iter().map(|v| Ok((v.zeros_like()?, v.zeros_like()?))).collect::<candle_core::Result<_>>()?;
     let mut order: Vec<u32> = (0..count as u32).collect();
     let steps_all = recipe.epochs * count.div_ceil(recipe.batch);
     let mut step = 0usize;
@@ -114,7 +117,8 @@ fn train_one(examples: &[Example], recipe: &Recipe, seed: u64, progress: &mut dy
             let loss = (crps + (nll * recipe.likelihood)?)?.mean_all()?;
             let gradients = loss.backward()?;
             step += 1;
-            let rate = recipe.rate * 0.5 * (1.0 + (std::f64::consts::PI * step as f64 / steps_all as f64).cos());
+            let rate =
+                recipe.rate * 0.5 * (1.0 + (std::f64::consts::PI * step as f64 / steps_all as f64).cos());
             for (var, (first, second)) in vars.iter().zip(&mut moments) {
                 let Some(gradient) = gradients.get(var.as_tensor()) else { continue };
                 let gradient = gradient.detach();

@@ -53,7 +53,11 @@ fn a_cliff_moves_with_the_input_size() {
     for (size, ways) in [(3000, 3), (6000, 6), (12_000, 12)] {
         let prediction = predictor.predict(FUNCTION, InputSize(size));
         assert_eq!(prediction.knowledge, Knowledge::Assisted);
-        assert!(need(&predictor, size).abs_diff(ways) <= 1, "{size}: {} is not about {ways}", need(&predictor, size));
+        assert!(
+            need(&predictor, size).abs_diff(ways) <= 1,
+            "{size}: {} is not about {ways}",
+            need(&predictor, size)
+        );
     }
 }
 
