@@ -275,7 +275,10 @@ impl AtSize {
         }
         let apart = (seconds / before.seconds).ln();
         let slower = apart > 0.0;
-        if apart.abs() < (4.0 * before.spread).clamp(SURPRISING, 3.5 * SURPRISING) {
+        // The first has to stand out; those after it only have to agree with it, while the median begins to follow.
+        let stands_out = (4.0 * before.spread).clamp(SURPRISING, 3.5 * SURPRISING);
+        let least = if self.surprises.count == 0 { stands_out } else { SURPRISING };
+        if apart.abs() < least {
             self.surprises = Surprises::default();
             return;
         }

@@ -74,7 +74,6 @@ pub struct MlpPredictor {
     model: Arc<Model>,
     choice: Choice,
     sightings: Sightings,
-    speeds: Speeds,
     functions: BTreeMap<FunctionId, Function>,
 }
 
@@ -88,6 +87,7 @@ impl std::fmt::Debug for MlpPredictor {
 #[derive(Debug, Default)]
 struct Function {
     history: History,
+    speeds: Speeds,
     across: Across,
     /// Runs since `across` was worked out.
     since: u8,
@@ -130,13 +130,7 @@ impl Default for MlpPredictor {
 impl MlpPredictor {
     /// A predictor that knows no function yet.
     pub fn new(model: Arc<Model>, choice: Choice) -> Self {
-        Self {
-            model,
-            choice,
-            sightings: Sightings::default(),
-            speeds: Speeds::default(),
-            functions: BTreeMap::new(),
-        }
+        Self { model, choice, sightings: Sightings::default(), functions: BTreeMap::new() }
     }
 
     /// As a configuration says.
@@ -187,7 +181,7 @@ impl Predictor for MlpPredictor {
         self.sightings.observe(sample);
         let function = self.functions.entry(sample.function).or_default();
         let here = function.here(sample);
-        let comparable = self.speeds.compare(sample, here);
+        let comparable = function.speeds.compare(sample, here);
         function.learn(&comparable);
     }
 
@@ -275,10 +269,11 @@ impl Function {
     fn learn(&mut self, sample: &Sample) {
         let sizes = self.history.sizes().count();
         let caches = |f: &Self| f.history.size(sample.input_size).map(|at| at.measured().len());
-        let before = caches(self);
+        let before = (caches(self), self.history.whole_cache());
         self.history.observe(sample);
         self.since += 1;
-        let new = before != caches(self) || sizes != self.history.sizes().count();
+        let new =
+            before != (caches(self), self.history.whole_cache()) || sizes != self.history.sizes().count();
         if new || sample.benchmark || !sample.origin.is_run() || self.since >= STALE {
             self.since = 0;
             self.across = Across::of(&self.history);

@@ -4,18 +4,19 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::function::InputSize;
-use crate::id::{FunctionId, WorkerId};
+use crate::id::WorkerId;
 use crate::predictor::fit::Fit;
 use crate::sample::{Sample, Segment};
 
-/// A factor of time for every worker, learnt where the same function and input size ran on another worker before.
+/// How much longer one function takes on each worker, learnt where the same input size ran on another worker before.
 ///
-/// The first worker seen is the measure of all.
+/// The first worker seen is the measure of all. Of each function by itself: what is forgotten with a function must not live on
+/// in what is said of others.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Speeds {
     workers: BTreeMap<WorkerId, Speed>,
-    /// Where each function and size ran last.
-    last: BTreeMap<(FunctionId, InputSize), WorkerId>,
+    /// Where each size ran last.
+    last: BTreeMap<InputSize, WorkerId>,
     measure: Option<WorkerId>,
 }
 
@@ -32,8 +33,8 @@ const STEP: f64 = 0.25;
 const LEAST: f64 = 0.05;
 /// The most that workers differ by, as a logarithm: a factor of twenty.
 const MOST: f64 = 3.0;
-/// The most pairs remembered; beyond, all are forgotten, and it costs some learning.
-const MAX_PAIRS: usize = 65_536;
+/// The most sizes, and the most workers, remembered; beyond, all are forgotten, and it costs some learning.
+const MAX_KEPT: usize = 64;
 
 impl Speeds {
     /// The sample as the first worker would have seen it; `here` is what was seen at its size, by then.
@@ -53,10 +54,12 @@ impl Speeds {
                 .map(|s| s.duration.as_secs_f64() / fit.at(s.cache.0.max(1) as f64).seconds);
             parts.sum::<f64>()
         });
-        let key = (sample.function, sample.input_size);
-        let before = self.last.insert(key, sample.worker);
-        if self.last.len() > MAX_PAIRS {
+        let before = self.last.insert(sample.input_size, sample.worker);
+        if self.last.len() > MAX_KEPT {
             self.last.clear();
+        }
+        if self.workers.len() > MAX_KEPT {
+            self.workers.clear();
         }
         let speed = self.workers.entry(sample.worker).or_default();
         if let Some(ratio) = as_expected.filter(|r| r.is_finite() && *r > 0.0)
