@@ -21,7 +21,7 @@ pub struct Choice {
 
 impl Default for Choice {
     fn default() -> Self {
-        Self { tolerance: 0.05, caution: None, priced: false }
+        Self { tolerance: 0.05, caution: None, priced: true }
     }
 }
 
@@ -61,10 +61,9 @@ pub(super) fn choose(curve: &Curve, geometry: &CacheGeometry, generosity: f64, c
     if !choice.priced || generosity.is_nan() || generosity >= 0.0 {
         return enough;
     }
-    let cost = |ways: Ways| curve.seconds(geometry, ways) - generosity * f64::from(ways.get());
-    let fewest = geometry.min_ways.get().min(enough.get());
-    let candidates = (fewest..=enough.get()).map(Ways::clamped);
-    candidates.min_by(|&a, &b| cost(a).total_cmp(&cost(b)).then(a.cmp(&b))).unwrap_or(enough)
+    let seconds = |ways| curve.seconds(geometry, Ways::clamped(ways));
+    let worth = crate::split::ways_worth(seconds, -generosity, enough.get());
+    Ways::clamped(worth.max(geometry.min_ways.get()))
 }
 
 #[cfg(test)]
@@ -84,7 +83,8 @@ mod tests {
     #[test]
     fn without_a_price_the_fewest_within_tolerance() {
         let ways = |tolerance| {
-            choose(&cliff(), &geometry(20), 0.0, &Choice { tolerance, ..Choice::default() }).get()
+            choose(&cliff(), &geometry(20), 0.0, &Choice { tolerance, priced: false, ..Choice::default() })
+                .get()
         };
         assert_eq!(ways(0.05), 8);
         assert_eq!(ways(1.0), 1);
@@ -92,9 +92,7 @@ mod tests {
 
     #[test]
     fn a_price_is_weighed_against_the_whole_gain_beyond_a_flat_stretch() {
-        let ways = |generosity| {
-            choose(&cliff(), &geometry(20), generosity, &Choice { priced: true, ..Choice::default() }).get()
-        };
+        let ways = |generosity| choose(&cliff(), &geometry(20), generosity, &Choice::default()).get();
         assert_eq!(ways(-0.1), 8, "seven ways for 0.7 s save 1 s, though the first six save nothing");
         assert_eq!(ways(-0.2), 1);
         assert_eq!(ways(0.0), 8);

@@ -320,7 +320,7 @@ impl Simulation {
                 let chance = Random::new(self.config.seed).fork(1);
                 Box::new(Oracle::new(Arc::clone(&self.functions), error, chance))
             }
-            Predictions::Learnt(config) => config.build(),
+            Predictions::Learnt(config) => config.build().expect("a simulation names no model file"),
         }
     }
 }
