@@ -9,6 +9,7 @@
 //! | `rules.rs` | [`Rule`]: the exact split and the rules it is compared with |
 //! | `layout.rs` | [`lay_out`]: sizes to masks, as many in place as possible; [`writes`]: in which order |
 //! | [`contention`] | how fast runners run that share ways |
+//! | [`sharing`] | who shares a class with whom, where there are more runners than classes |
 //! | `price.rs` | [`Price`]: what a way is worth now |
 //!
 //! A runner is its place in the problem's list; who that is, the caller knows. Ways are plain numbers here, and "slowdown" is
@@ -22,6 +23,7 @@ mod price;
 mod room;
 mod row;
 mod rules;
+pub mod sharing;
 #[cfg(test)]
 mod tests;
 

@@ -36,15 +36,15 @@ pub fn split(problem: &Problem<'_>, rule: Rule) -> Result<Solution, TooMany> {
         return Err(TooMany { runners: movable.len(), most: room.most_runners() });
     }
     let (all, min) = (room.ways(), room.min());
-    let by_time = |runner: &Runner<'_>, ways| runner.weight * runner.slowdown.at(ways);
-    let by_misses = |runner: &Runner<'_>, ways| {
-        let misses = |row: &Row| runner.weight * row.at(ways);
-        runner.misses.map_or_else(|| by_time(runner, ways), misses)
+    let by_time = |i: usize, ways| movable[i].weight * movable[i].slowdown.at(ways);
+    let by_misses = |i: usize, ways| {
+        let misses = |row: &Row| movable[i].weight * row.at(ways);
+        movable[i].misses.map_or_else(|| by_time(i, ways), misses)
     };
     let chosen = match rule {
-        Rule::Greedy => greedy(&movable, all, min, 1, by_time),
-        Rule::Lookahead => greedy(&movable, all, min, all, by_time),
-        Rule::MissLookahead => greedy(&movable, all, min, all, by_misses),
+        Rule::Greedy => greedy(movable.len(), all, min, 1, by_time),
+        Rule::Lookahead => greedy(movable.len(), all, min, all, by_time),
+        Rule::MissLookahead => greedy(movable.len(), all, min, all, by_misses),
         Rule::OwnKnee => own_knee(&movable, all, min),
         Rule::Equal | Rule::Exact(_) => equal(movable.len(), all),
     };
@@ -57,22 +57,22 @@ pub fn split(problem: &Problem<'_>, rule: Rule) -> Result<Solution, TooMany> {
 }
 
 /// Gives blocks of at most `block` ways to whom they save the most per way, until no ways are left.
-fn greedy(
-    runners: &[&Runner<'_>],
+pub(super) fn greedy(
+    runners: usize,
     all: u8,
     min: u8,
     block: u8,
-    cost: impl Fn(&Runner<'_>, u8) -> f64,
+    cost: impl Fn(usize, u8) -> f64,
 ) -> Vec<u8> {
-    let mut ways = vec![min; runners.len()];
-    let mut left = all - min * runners.len() as u8;
-    while left > 0 && !runners.is_empty() {
+    let mut ways = vec![min; runners];
+    let mut left = all - min * runners as u8;
+    while left > 0 && runners > 0 {
         // Whom nothing helps: the one with the fewest ways.
-        let fewest = (0..runners.len()).min_by_key(|&i| ways[i]).unwrap_or_default();
+        let fewest = (0..runners).min_by_key(|&i| ways[i]).unwrap_or_default();
         let (mut most, mut winner) = (0.0, (fewest, 1));
-        for (i, runner) in runners.iter().enumerate() {
+        for i in 0..runners {
             for more in 1..=block.min(left) {
-                let saved = (cost(runner, ways[i]) - cost(runner, ways[i] + more)) / f64::from(more);
+                let saved = (cost(i, ways[i]) - cost(i, ways[i] + more)) / f64::from(more);
                 if saved > most {
                     (most, winner) = (saved, (i, more));
                 }

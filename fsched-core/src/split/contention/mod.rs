@@ -24,6 +24,7 @@ mod tests;
 mod validation;
 
 pub use self::demand::{Demand, DemandError, DemandPoint};
+pub(super) use self::pool::Pool;
 
 /// One runner, and the ways it may fill.
 #[derive(Debug, Clone, Copy)]

@@ -3,6 +3,47 @@ use crate::split::contention::Demand;
 /// The most steps of Newton's method; in practice four or five suffice.
 const STEPS: u32 = 64;
 
+/// The most rounds of times and holdings in one pool.
+const ROUNDS: u32 = 16;
+
+/// Reckons one pool after the other, without allocating for each.
+#[derive(Debug, Clone, Default)]
+pub(in crate::split) struct Pool {
+    seconds: Vec<f64>,
+}
+
+impl Pool {
+    /// The slowdowns of runners that share `capacity` bytes, one by one to `visit`: [`settle`](super::settle) for one mask, only less precise.
+    pub(in crate::split) fn slowdowns<'d>(
+        &mut self,
+        capacity: f64,
+        demands: impl Iterator<Item = &'d Demand> + Clone,
+        mut visit: impl FnMut(usize, f64),
+    ) {
+        self.seconds.clear();
+        self.seconds.extend(demands.clone().map(|demand| demand.seconds(capacity)));
+        for round in 0..ROUNDS {
+            if self.seconds.len() < 2 {
+                break;
+            }
+            let time = time_to_fill(capacity, demands.clone().zip(self.seconds.iter().copied()));
+            let step = if round < ROUNDS / 2 { 1.0 } else { 0.5 };
+            let mut change = 0.0_f64;
+            for (demand, seconds) in demands.clone().zip(&mut self.seconds) {
+                let next = demand.seconds(demand.filled_in(time / *seconds).min(capacity));
+                change = change.max((next - *seconds).abs() / next);
+                *seconds += step * (next - *seconds);
+            }
+            if change < 1e-3 {
+                break;
+            }
+        }
+        for (i, (demand, seconds)) in demands.zip(&self.seconds).enumerate() {
+            visit(i, seconds / demand.alone());
+        }
+    }
+}
+
 /// How long these runners, whose units of work take so many seconds, need to fill `capacity` bytes together; infinite where they never
 /// do.
 pub(super) fn time_to_fill<'d>(

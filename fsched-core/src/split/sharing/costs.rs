@@ -1,0 +1,109 @@
+use std::collections::HashMap;
+
+use crate::split::MAX_WAYS;
+use crate::split::contention::{Demand, Pool};
+use crate::split::frontier::PerWays;
+use crate::split::sharing::{MAX_MEMBERS, Member, Sharing, SharingError, SharingProblem};
+
+/// What groups of a problem's runners cost by ways, each reckoned once and kept. Keep it as long as the runners stay.
+#[derive(Debug, Clone)]
+pub struct GroupCosts<'a> {
+    problem: SharingProblem<'a>,
+    rows: HashMap<u64, Box<PerWays<f64>>>,
+    pool: Pool,
+}
+
+impl<'a> GroupCosts<'a> {
+    /// Nothing reckoned yet.
+    ///
+    /// # Errors
+    /// [`SharingError`] where there is nothing to give, or too many to give it to.
+    pub fn new(problem: SharingProblem<'a>) -> Result<Self, SharingError> {
+        if problem.members.len() > MAX_MEMBERS {
+            return Err(SharingError::TooMany(MAX_MEMBERS));
+        }
+        let fits = usize::from(problem.ways) <= MAX_WAYS && problem.min > 0;
+        if !fits || problem.most_groups() == 0 {
+            return Err(SharingError::NoRoom);
+        }
+        Ok(Self { problem, rows: HashMap::new(), pool: Pool::default() })
+    }
+
+    /// The problem.
+    pub fn problem(&self) -> &SharingProblem<'a> {
+        &self.problem
+    }
+
+    /// How many groups were reckoned.
+    pub fn reckoned(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// What these runners (as bits) cost by ways when they share them; infinite with fewer ways than a mask has.
+    pub(super) fn row(&mut self, set: u64) -> &PerWays<f64> {
+        let Self { problem, rows, pool } = self;
+        rows.entry(set).or_insert_with(|| {
+            let mut row = [f64::INFINITY; MAX_WAYS + 1];
+            for ways in problem.min..=problem.ways {
+                let mut cost = 0.0;
+                slowdowns(problem, pool, set, ways, |i, slowdown| {
+                    cost += problem.members[i].weight * slowdown.powi(problem.power);
+                });
+                row[usize::from(ways)] = cost;
+            }
+            Box::new(row)
+        })
+    }
+
+    /// The slowdown of every runner under a sharing; 0 for who is in no group.
+    pub fn slowdowns(&mut self, sharing: &Sharing) -> Vec<f64> {
+        let mut all = vec![0.0; self.problem.members.len()];
+        for group in &sharing.groups {
+            let set = group.members.iter().fold(0, |set, member| set | 1 << member);
+            slowdowns(&self.problem, &mut self.pool, set, group.ways, |i, slowdown| all[i] = slowdown);
+        }
+        all
+    }
+}
+
+/// The members of a set, rising.
+pub(super) fn members_of(set: u64) -> impl Iterator<Item = usize> + Clone {
+    let mut rest = set;
+    std::iter::from_fn(move || {
+        let member = (rest != 0).then(|| rest.trailing_zeros() as usize)?;
+        rest &= rest - 1;
+        Some(member)
+    })
+}
+
+fn slowdowns(
+    problem: &SharingProblem<'_>,
+    pool: &mut Pool,
+    set: u64,
+    ways: u8,
+    mut visit: impl FnMut(usize, f64),
+) {
+    let all = f64::from(set.count_ones());
+    if set.count_ones() == 1 {
+        return members_of(set).for_each(|i| visit(i, problem.members[i].slowdown.at(ways)));
+    }
+    let member = |i: usize| -> &Member<'_> { &problem.members[i] };
+    let share = f64::from(ways) / all;
+    let mut known: [(usize, Option<&Demand>); MAX_MEMBERS] = [(0, None); MAX_MEMBERS];
+    let mut len = 0;
+    for i in members_of(set) {
+        if let Some(demand) = member(i).demand {
+            known[len] = (i, Some(demand));
+            len += 1;
+        } else if share < 1.0 {
+            visit(i, member(i).slowdown.at(1) * (2.0 - share));
+        } else {
+            visit(i, member(i).slowdown.at(share as u8));
+        }
+    }
+    let known = &known[..len];
+    let left = problem.way_size * share * len as f64;
+    pool.slowdowns(left, known.iter().filter_map(|(_, demand)| *demand), |at, slowdown| {
+        visit(known[at].0, slowdown)
+    });
+}
