@@ -1,6 +1,6 @@
 use crate::split::frontier::{Add, Combine, Max, PerWays, best_splits};
 use crate::split::room::Pieces;
-use crate::split::{MAX_WAYS, Objective, Problem, Runner, Solution, TooMany};
+use crate::split::{MAX_WAYS, Objective, Problem, Room, Runner, Solution, TooMany};
 
 /// The best split there is, for any curves: O(runners · ways²).
 ///
@@ -12,24 +12,22 @@ use crate::split::{MAX_WAYS, Objective, Problem, Runner, Solution, TooMany};
 /// [`TooMany`] where not everybody can have the fewest ways of a mask.
 pub fn solve(problem: &Problem<'_>, objective: Objective) -> Result<Solution, TooMany> {
     let room = problem.free();
-    let pieces = room.pieces();
     let movable = || problem.runners.iter().filter(|runner| runner.pinned.is_none());
     if movable().count() > room.most_runners() {
         return Err(TooMany { runners: movable().count(), most: room.most_runners() });
     }
-    let table =
-        Table { pieces, min: room.min(), ways: pieces.iter().map(|piece| piece.count_ones() as u8).sum() };
+    let table = Table::of(room);
     let weighted = |runner: &Runner<'_>, ways| runner.weight * runner.slowdown.at(ways);
     let plain = |runner: &Runner<'_>, ways| runner.slowdown.at(ways);
     let (chosen, _) = match objective {
-        Objective::Sum => table.best::<Add>(movable(), weighted),
-        Objective::Worst => table.best::<Max>(movable(), plain),
+        Objective::Sum => table.best::<Add>(movable().map(by_ways(weighted))),
+        Objective::Worst => table.best::<Max>(movable().map(by_ways(plain))),
         Objective::WorstThenSum => {
-            let (_, worst) = table.best::<Max>(movable(), plain);
+            let (_, worst) = table.best::<Max>(movable().map(by_ways(plain)));
             let bounded = |runner: &Runner<'_>, ways| {
                 if runner.slowdown.at(ways) <= worst { weighted(runner, ways) } else { f64::INFINITY }
             };
-            table.best::<Add>(movable(), bounded)
+            table.best::<Add>(movable().map(by_ways(bounded)))
         }
     };
     let mut chosen = chosen.into_iter();
@@ -40,20 +38,26 @@ pub fn solve(problem: &Problem<'_>, objective: Objective) -> Result<Solution, To
     Ok(Solution::of(problem, ways.collect()))
 }
 
-struct Table {
+fn by_ways<'r>(cost: impl Fn(&Runner<'r>, u8) -> f64) -> impl Fn(&Runner<'r>) -> PerWays<f64> {
+    move |runner| std::array::from_fn(|ways| cost(runner, ways as u8))
+}
+
+/// The dynamic programme for one room.
+pub(super) struct Table {
     pieces: Pieces,
     min: u8,
     ways: u8,
 }
 
 impl Table {
-    /// The ways of each runner, and what they cost together.
-    fn best<'r, C: Combine>(
-        &self,
-        runners: impl Iterator<Item = &'r Runner<'r>>,
-        cost: impl Fn(&Runner<'r>, u8) -> f64,
-    ) -> (Vec<u8>, f64) {
-        let costs = runners.map(|runner| std::array::from_fn(|ways| cost(runner, ways as u8)));
+    pub(super) fn of(room: Room) -> Self {
+        let pieces = room.pieces();
+        let ways = pieces.iter().map(|piece| piece.count_ones() as u8).sum();
+        Self { pieces, min: room.min(), ways }
+    }
+
+    /// The ways of each, and what they cost together; infinite where somebody cannot have any. There are no more than have room.
+    pub(super) fn best<C: Combine>(&self, costs: impl Iterator<Item = PerWays<f64>>) -> (Vec<u8>, f64) {
         if self.pieces.len() == 1 { self.in_one_piece::<C>(costs) } else { self.in_pieces::<C>(costs) }
     }
 

@@ -10,6 +10,7 @@
 //! | `layout.rs` | [`lay_out`]: sizes to masks, as many in place as possible; [`writes`]: in which order |
 //! | [`contention`] | how fast runners run that share ways |
 //! | [`sharing`] | who shares a class with whom, where there are more runners than classes |
+//! | [`repartition`] | when to change masks, and when to leave them |
 //! | `price.rs` | [`Price`]: what a way is worth now |
 //!
 //! A runner is its place in the problem's list; who that is, the caller knows. Ways are plain numbers here, and "slowdown" is
@@ -20,6 +21,7 @@ mod exact;
 mod frontier;
 mod layout;
 mod price;
+pub mod repartition;
 mod room;
 mod row;
 mod rules;

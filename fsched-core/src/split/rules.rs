@@ -70,9 +70,9 @@ pub(super) fn greedy(
         // Whom nothing helps: the one with the fewest ways.
         let fewest = (0..runners).min_by_key(|&i| ways[i]).unwrap_or_default();
         let (mut most, mut winner) = (0.0, (fewest, 1));
-        for i in 0..runners {
+        for (i, &own) in ways.iter().enumerate() {
             for more in 1..=block.min(left) {
-                let saved = (cost(i, ways[i]) - cost(i, ways[i] + more)) / f64::from(more);
+                let saved = (cost(i, own) - cost(i, own + more)) / f64::from(more);
                 if saved > most {
                     (most, winner) = (saved, (i, more));
                 }

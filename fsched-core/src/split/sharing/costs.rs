@@ -47,7 +47,7 @@ impl<'a> GroupCosts<'a> {
             for ways in problem.min..=problem.ways {
                 let mut cost = 0.0;
                 slowdowns(problem, pool, set, ways, |i, slowdown| {
-                    cost += problem.members[i].weight * slowdown.powi(problem.power);
+                    cost += problem.members[i].weight * slowdown.powf(problem.power);
                 });
                 row[usize::from(ways)] = cost;
             }

@@ -52,7 +52,7 @@ pub struct SharingProblem<'a> {
     pub members: &'a [Member<'a>],
     /// The cost of a runner is weight × slowdown to the power of this: 1 makes the sum of slowdowns small, more also the
     /// differences between them.
-    pub power: i32,
+    pub power: f64,
 }
 
 impl SharingProblem<'_> {

@@ -30,7 +30,7 @@ pub fn share(costs: &mut GroupCosts<'_>) -> Sharing {
 type Key = fn(&SharingProblem<'_>, &Member<'_>) -> f64;
 
 /// What runners are put in order by.
-const ORDERS: [Key; 4] = [by_loss, by_need, by_pressure, by_loss_under_pressure];
+const ORDERS: [Key; 5] = [by_loss, by_need, by_loss_at_fair_share, by_pressure, by_loss_under_pressure];
 
 /// What the fewest ways cost it.
 fn by_loss(problem: &SharingProblem<'_>, member: &Member<'_>) -> f64 {
@@ -41,6 +41,12 @@ fn by_loss(problem: &SharingProblem<'_>, member: &Member<'_>) -> f64 {
 fn by_need(problem: &SharingProblem<'_>, member: &Member<'_>) -> f64 {
     let need = member.slowdown.knee(problem.min, problem.ways, 0.05);
     f64::from(need) + 1.0 - 1.0 / (1.0 + by_loss(problem, member))
+}
+
+/// What a fair share of the ways costs it.
+fn by_loss_at_fair_share(problem: &SharingProblem<'_>, member: &Member<'_>) -> f64 {
+    let share = usize::from(problem.ways) / problem.members.len().max(1);
+    member.weight * member.slowdown.at((share as u8).max(problem.min))
 }
 
 /// What it fetches per second at a fair share; who is not known comes last.
