@@ -12,6 +12,7 @@
 //! | [`demo`] | the same, put to work for a minute |
 //! | [`doctor`] | what this machine has, and what fsched does with it |
 //! | [`predictor`] | trains the predictor of running times, and judges it |
+//! | [`split`] | how good the rules that split a cache are |
 //! | [`child`] | processes of our own executable that do not outlive us |
 //! | [`table`], [`progress`], [`exit`] | what people and programs see |
 //! | [`signals`] | Ctrl-C and its kin |
@@ -28,5 +29,6 @@ pub mod progress;
 pub mod serve;
 pub mod settings;
 pub mod signals;
+pub mod split;
 pub mod table;
 pub mod up;

