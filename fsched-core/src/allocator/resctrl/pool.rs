@@ -84,7 +84,7 @@ impl Pool {
             }
             if name.starts_with(&prefix) { ours.push(name) } else { theirs.groups.push(name) }
         }
-        let root_before = root_before(&told, &now, lines, &ours, config)?;
+        let root_before = root_before(&told, &now, (lines, cache.all.bits()), &ours, &theirs, config)?;
         for domain in domains.iter_mut() {
             let geometry = offer.geometry(domain.geometry.size).ok_or(OpenError::NoCache)?;
             let wrong = |source| OpenError::Geometry { domain: domain.id, source };
@@ -395,8 +395,9 @@ fn write_refused(error: WriteError) -> OpenError {
 fn root_before(
     told: &Told<'_>,
     now: &Schemata,
-    lines: &[&str],
+    (lines, all): (&[&str], u32),
     ours: &[String],
+    theirs: &Foreign,
     config: &ResctrlConfig,
 ) -> Result<Schemata, OpenError> {
     if ours.is_empty() {
@@ -408,14 +409,17 @@ fn root_before(
     if let Some(kept) = kept.and_then(|text| text.parse().ok()) {
         return Ok(kept);
     }
+    // What it has now, and all that is in no group of others: beside exclusive ways it lacks what those cut off.
     let mut before = now.clone();
-    for name in ours {
-        let group: Schemata = told.read(&format!("{name}/schemata"))?.parse()?;
-        for line in lines {
-            for domain in now.domains(line) {
-                let bits = before.get(line, domain).unwrap_or(0) | group.get(line, domain).unwrap_or(0);
-                before.set(line, domain, bits);
-            }
+    let mut masks = Vec::new();
+    for name in &theirs.groups {
+        let text = told.read_if_there(&format!("{name}/schemata"))?;
+        masks.extend(text.and_then(|text| text.parse::<Schemata>().ok()));
+    }
+    for line in lines {
+        for domain in now.domains(line) {
+            let others = masks.iter().filter_map(|schemata| schemata.get(line, domain)).fold(0, |a, b| a | b);
+            before.set(line, domain, now.get(line, domain).unwrap_or(0) | all & !others);
         }
     }
     Ok(before)

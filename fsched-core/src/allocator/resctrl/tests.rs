@@ -397,9 +397,14 @@ fn what_was_kept_of_another_mount_is_not_restored() {
     let fake = FakeKernel::new(FakeMachine::intel());
     open_as(&fake, &[D0], &config).unwrap();
     assert_eq!(fake.mask("", D0), Some(0xfffff));
-    // Without what was kept, the root group gets back what our groups have.
+    // Without what was kept, the root group gets back what nobody else has, what exclusive ways cut off included.
     let fake = FakeKernel::new(FakeMachine::intel());
-    open(&fake).acquire(D0, exclusive(5)).unwrap();
+    let mut crashed = open(&fake);
+    let low = crashed.acquire(D0, exclusive(4)).unwrap().lease;
+    crashed.acquire(D0, exclusive(4)).unwrap();
+    crashed.release(low).unwrap();
+    drop(crashed);
+    assert_eq!(fake.mask("", D0), Some(0xfff00), "contiguous: the low ways are nobody's");
     open(&fake);
     assert_eq!(fake.mask("", D0), Some(0xfffff));
 }
