@@ -178,13 +178,15 @@ pub(super) fn to_json(profile: &Profile) -> Value {
             "took_seconds": point.took.as_secs_f64(),
         })
     };
+    let (fewest, possible) = profile.fewest_ways();
     json!({
         "source": "simulated",
         "simulator": format!("{} cachegrind", profile.version),
         "formula": FORMULA,
         "native_seconds": profile.native.as_secs_f64(),
         "slowdown": profile.slowdown(),
-        "fewest_ways": profile.fewest_ways.get(),
+        "fewest_ways": fewest.get(),
+        "fewest_ways_possible": possible.get(),
         "points": profile.points.iter().map(point).collect::<Vec<_>>(),
     })
 }
@@ -202,16 +204,20 @@ pub(super) fn to_text(profile: &Profile) -> String {
             table::duration(point.took),
         ]
     };
+    let (fewest, possible) = profile.fewest_ways();
+    let unsure = match possible < fewest {
+        true => format!(", or as few as {possible}, which were not simulated: more --points tell"),
+        false => String::new(),
+    };
     let instructions = profile.points.first().map_or(0, |point| point.counts.instructions);
     format!(
         "{}\n\n{instructions} instructions; {} by itself, {:.0} times as long simulated by {}.\n\
          Simulated: counts are exact for the simulated cache, times are estimated,\n{FORMULA}.\n\
-         The fewest ways within 5 % of the best: {}.\n",
+         The fewest ways within 5 % of the best: {fewest}{unsure}.\n",
         table::plain(&header, &header, profile.points.iter().map(row).collect()),
         table::duration(profile.native),
         profile.slowdown(),
         profile.version,
-        profile.fewest_ways
     )
 }
 

@@ -96,7 +96,7 @@ async fn send(client: &Client, pushed: &Pushed, body: &Value) -> anyhow::Result<
 fn summary(name: &str, input_size: u64, profile: &Profile) -> String {
     format!(
         "{name} at {input_size}: {} of {WAYS} ways suffice ({} points, each {:.0} times as long as the run)",
-        profile.fewest_ways,
+        profile.fewest_ways().0,
         profile.points.len(),
         profile.slowdown()
     )

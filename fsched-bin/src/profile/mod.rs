@@ -29,6 +29,9 @@ pub use valgrind::{INSTALL, Limits, ProfileError, Valgrind};
 /// Bytes in one simulated way: 16,384 sets of 64-byte lines.
 pub const WAY: Bytes = Bytes::mib(1);
 
+/// How much slower than the best is still good enough.
+const GOOD_ENOUGH: f64 = 0.05;
+
 /// What to profile, and how closely.
 #[derive(Debug, Clone)]
 pub struct Request {
@@ -69,11 +72,20 @@ pub struct Profile {
     pub native: Duration,
     /// Which Valgrind simulated it.
     pub version: String,
-    /// The fewest ways whose estimated time is within 5 % of that with all.
-    pub fewest_ways: Ways,
 }
 
 impl Profile {
+    /// The fewest ways simulated whose estimated time is within 5 % of that with all, and the fewest that those not
+    /// simulated leave possible: the same where the points sufficed to tell.
+    pub fn fewest_ways(&self) -> (Ways, Ways) {
+        let seconds = |point: &Point| point.counts.estimated_seconds();
+        let bound = self.points.last().map_or(0.0, seconds) * (1.0 + GOOD_ENOUGH);
+        let good = self.points.iter().position(|point| seconds(point) <= bound).unwrap_or_default();
+        let fewest = self.points[good].ways;
+        let possible = good.checked_sub(1).map_or(1, |below| self.points[below].ways.get() + 1);
+        (fewest, Ways::clamped(possible))
+    }
+
     /// How many times as long as the command itself a point took, in the middle.
     pub fn slowdown(&self) -> f64 {
         let mut took: Vec<f64> = self.points.iter().map(|point| point.took.as_secs_f64()).collect();
@@ -118,13 +130,7 @@ pub async fn profile(request: &Request, mut found: impl FnMut(&Point)) -> Result
         points.push(point);
     }
     points.sort_by_key(|point| point.ways);
-    let curve = planner.predict(function, input_size).curve;
-    Ok(Profile {
-        points,
-        native: native.unwrap_or_default(),
-        version: valgrind.version().to_owned(),
-        fewest_ways: curve.fewest_ways_within(&geometry, 0.05),
-    })
+    Ok(Profile { points, native: native.unwrap_or_default(), version: valgrind.version().to_owned() })
 }
 
 /// With a budget for every way count there is, all of them are simulated, also those that the planner can do without.
@@ -145,4 +151,30 @@ fn sample(point: &Point, function: FunctionId, input_size: InputSize) -> Sample 
 /// The simulated cache: its sets never change in number, so that a way more is a MiB more.
 fn geometry(ways: Ways) -> CacheGeometry {
     CacheDomain::nominal(1, ways, WAY).geometry
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(points: &[(u8, u64)]) -> Profile {
+        let point = |&(ways, ll_misses): &(u8, u64)| {
+            let counts = Counts { instructions: 1000, ll_misses, ..Counts::default() };
+            Point { ways: Ways::clamped(ways), counts, took: Duration::ZERO }
+        };
+        let points = points.iter().map(point).collect();
+        Profile { points, native: Duration::ZERO, version: String::new() }
+    }
+
+    #[test]
+    fn the_fewest_ways_are_as_sure_as_the_points_are_close() {
+        let fewest = |points: &[(u8, u64)]| {
+            let (fewest, possible) = found(points).fewest_ways();
+            (fewest.get(), possible.get())
+        };
+        assert_eq!(fewest(&[(1, 90), (4, 90), (5, 0), (20, 0)]), (5, 5));
+        assert_eq!(fewest(&[(1, 90), (20, 0)]), (20, 2));
+        assert_eq!(fewest(&[(1, 0), (20, 0)]), (1, 1));
+        assert_eq!(fewest(&[(7, 0)]), (7, 1));
+    }
 }
