@@ -149,6 +149,7 @@ impl Scenario {
     /// Names the first invariant that does not hold, and when.
     pub fn check(&self) -> Result<(), String> {
         let mut simulation = self.build();
+        simulation.count_starts();
         let when = |now: Timestamp, what: String| {
             format!("{:.6} s after the start: {what}", now.since(START).as_secs_f64())
         };

@@ -1,4 +1,4 @@
-//! What was accepted ends exactly once.
+//! What was accepted ends exactly once, and is started no more often than its client allows.
 
 use crate::Simulation;
 

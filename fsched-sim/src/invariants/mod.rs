@@ -7,7 +7,7 @@
 //! | `classes.rs` | no more classes are used than there are, and who shares a class has the same mask |
 //! | `processes.rs` | a worker knows of exactly the processes that run |
 //! | `reservations.rs` | what the master promises is what those hold that are out |
-//! | `ends.rs` | what was accepted ends exactly once |
+//! | `ends.rs` | what was accepted ends exactly once, and is started no more often than its client allows |
 //! | `quiet.rs` | when load and faults are over, all work ends, and what the master believes of its workers is true |
 
 mod capacity;

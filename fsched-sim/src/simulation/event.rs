@@ -48,8 +48,10 @@ pub(super) enum Event {
 /// What the master tells a worker.
 #[derive(Debug, Clone)]
 pub(super) enum ToWorker {
+    /// For that life of the machine: its connection is to that process.
     Order {
         life: u64,
+        host: u64,
         call: u64,
         worker: WorkerId,
         order: Arc<Order>,

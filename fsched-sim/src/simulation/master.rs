@@ -118,9 +118,15 @@ impl Simulation {
     }
 
     fn submit(&mut self, now: Timestamp, submission: Submission) {
+        let is_idempotent = submission.idempotent;
         let Some(master) = &mut self.master else { return };
         match master.submit(now, submission) {
-            Ok((_, effects)) => self.perform(now, effects),
+            Ok((id, effects)) => {
+                if is_idempotent && let Some(starts) = &mut self.starts {
+                    starts.entry(id).or_default().may = 2;
+                }
+                self.perform(now, effects);
+            }
             Err(
                 error @ (SubmitError::UnknownFunction(_) | SubmitError::NotReady | SubmitError::Stopping),
             ) => {
@@ -218,9 +224,9 @@ impl Simulation {
             self.note_at_master(now, CONNECT, answer(unreachable(number)));
             return;
         }
-        let life = self.life;
+        let (life, host) = (self.life, self.machines[number].life);
         let order = Arc::new(order);
-        let message = |call| ToWorker::Order { life, call, worker, order: Arc::clone(&order) };
+        let message = |call| ToWorker::Order { life, host, call, worker, order: Arc::clone(&order) };
         if self.loses(now) {
             self.note_at_master(now, FIRST_PAUSE, answer(broken(number)));
             // The order got there, or not.

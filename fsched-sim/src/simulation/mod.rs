@@ -96,6 +96,19 @@ struct Open {
     submitted: Timestamp,
 }
 
+/// How often an invocation was started, and how often it may be.
+#[derive(Debug, Clone, Copy)]
+struct Starts {
+    may: u32,
+    were: u32,
+}
+
+impl Default for Starts {
+    fn default() -> Self {
+        Self { may: 1, were: 0 }
+    }
+}
+
 /// How many of which kind there were.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -139,6 +152,8 @@ pub struct Simulation {
     /// What must never happen and did.
     violations: Vec<String>,
     log: Option<String>,
+    /// How often each was started; none: nobody wants to know.
+    starts: Option<BTreeMap<InvocationId, Starts>>,
 }
 
 /// When simulations begin.
@@ -176,6 +191,7 @@ impl Simulation {
             troubled_until: START,
             violations: Vec::new(),
             log: None,
+            starts: None,
         };
         simulation.start_master();
         simulation.push_functions();
@@ -196,6 +212,12 @@ impl Simulation {
     /// Keeps a log from now on: a line for each event.
     pub fn keep_log(&mut self) {
         self.log.get_or_insert_default();
+    }
+
+    /// Counts from now on how often each invocation is started, and calls it a violation where that is too often. Takes memory for
+    /// each of them.
+    pub fn count_starts(&mut self) {
+        self.starts.get_or_insert_default();
     }
 
     /// The log so far; empty where none is kept.

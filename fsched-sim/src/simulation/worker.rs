@@ -9,9 +9,9 @@ use fsched_core::launcher::Stop;
 use fsched_core::time::Timestamp;
 use fsched_core::worker::Effect;
 
-use super::Simulation;
 use super::event::{Event, ToMaster, ToWorker};
 use super::master::{NOBODY, broken, unreachable};
+use super::{Simulation, Starts};
 
 impl Simulation {
     pub(super) fn at_worker(&mut self, now: Timestamp, number: usize, message: ToWorker) {
@@ -21,12 +21,13 @@ impl Simulation {
             self.queue.push(until, Event::AtWorker(number, message));
             return;
         }
-        if machine.worker().is_none() {
+        let is_gone = matches!(&message, ToWorker::Order { host, .. } if *host != machine.life);
+        if machine.worker().is_none() || is_gone {
             self.nobody_there(now, number, message);
             return;
         }
         match message {
-            ToWorker::Order { life, call, worker, order } => {
+            ToWorker::Order { life, call, worker, order, .. } => {
                 let attempt = order.attempt;
                 let answer = self.machines[number]
                     .tell(now, |worker, clock| worker.order(clock, Order::clone(&order)));
@@ -75,7 +76,7 @@ impl Simulation {
     /// A message finds no worker: connections are refused.
     fn nobody_there(&mut self, now: Timestamp, number: usize, message: ToWorker) {
         match message {
-            ToWorker::Order { life, call, worker, order } if call != NOBODY => {
+            ToWorker::Order { life, call, worker, order, .. } if call != NOBODY => {
                 let answer = Err(unreachable(number));
                 let attempt = order.attempt;
                 self.answer_later(now, number, life, ToMaster::Answer { call, worker, attempt, answer });
@@ -122,7 +123,10 @@ impl Simulation {
             let machine = &mut self.machines[number];
             match effect {
                 Effect::Start(launch) => match order.filter(|order| order.attempt == launch.attempt) {
-                    Some(order) => machine.launch(now, order, &functions, self.config.start_up),
+                    Some(order) => {
+                        machine.launch(now, order, &functions, self.config.start_up);
+                        self.note_start(order);
+                    }
                     None => self.violations.push(format!("{} starts without an order", launch.attempt)),
                 },
                 Effect::Stop { attempt, how } => self.stop(now, number, attempt, how),
@@ -141,6 +145,21 @@ impl Simulation {
             }
         }
         self.settle(now, number);
+    }
+
+    /// What was started must not be started again, unless its client allows a second try.
+    fn note_start(&mut self, order: &Order) {
+        let id = order.attempt.invocation;
+        let Some(starts) = &mut self.starts else { return };
+        let Starts { may, were } = starts.entry(id).or_default();
+        *were += 1;
+        if order.alone {
+            // A benchmark's run does no harm when it is repeated.
+            *may = 2;
+        }
+        if were > may {
+            self.violations.push(format!("{id} was started {were} times, and may be {may} times"));
+        }
     }
 
     fn stop(&mut self, now: Timestamp, number: usize, attempt: AttemptId, how: Stop) {
