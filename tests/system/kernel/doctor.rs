@@ -25,7 +25,7 @@ fn doctor_as(user: u32) -> Value {
 }
 
 #[track_caller]
-fn doctor() -> Value {
+pub(super) fn doctor() -> Value {
     doctor_as(0)
 }
 

@@ -8,6 +8,7 @@ use std::process::Command;
 use serde_json::json;
 
 use super::RESCTRL;
+use super::doctor::doctor;
 use super::whole::{cluster, groups, push_tree, ran_where_promised, schemata_of};
 
 /// Where Debian has it.
@@ -91,6 +92,7 @@ fn groups_of_pqos_count_as_foreign_and_we_go_on_with_what_is_left() {
 fn where_pqos_holds_every_class_functions_run_unmanaged() {
     assert!(pqos(&["-e", "llc:1=0x003"]), "with all classes to itself it works");
     let before = masks(&theirs());
+    assert_eq!(doctor()["exit_code"], 4, "the doctor says so");
     let mut cluster = cluster();
     cluster.push_script("hello", "echo hello\n");
     let result = cluster.submit("hello", json!({"input_size": 1})).result();

@@ -8,6 +8,7 @@ use fsched_core::allocator::resctrl::Schemata;
 use fsched_core::cache::DomainId;
 use serde_json::{Value, json};
 
+use super::doctor::doctor;
 use super::{RESCTRL, function};
 use crate::harness::{Cluster, Function, Gate, Plan, left_of, wait_until};
 
@@ -68,6 +69,7 @@ pub(super) fn ran_where_promised(result: &Value) {
 #[ignore = "needs a kernel with resctrl: .ci/vm"]
 fn a_function_its_threads_and_grandchildren_run_in_the_class_they_were_promised() {
     let before = schemata_of("");
+    assert_eq!(doctor()["exit_code"], 0, "what the doctor promises");
     let mut cluster = cluster();
     push_tree(&cluster, "shared", &[]);
     push_tree(&cluster, "alone", &[("isolation", "exclusive")]);
@@ -75,6 +77,7 @@ fn a_function_its_threads_and_grandchildren_run_in_the_class_they_were_promised(
         ran_where_promised(&cluster.submit(name, json!({"input_size": 1})).result());
     }
     assert!(!groups().is_empty());
+    assert_eq!(doctor()["exit_code"], 0, "our own groups are no reason against us");
     let worker = cluster.workers.remove(0);
     assert!(worker.terminate().success());
     assert_eq!(groups(), Vec::<String>::new(), "a clean end gives everything back");
