@@ -2,7 +2,7 @@
 //!
 //! | file | what |
 //! | --- | --- |
-//! | `mod.rs` | [`DoctorArgs`], from looking to the exit code |
+//! | `mod.rs` | from looking to the exit code |
 //! | `facts.rs` | [`Facts`]: what was found, gathered once |
 //! | `diagnosis.rs` | [`Diagnosis`]: what follows from it; pure |
 //! | `cure.rs` | what would help, each with the one command |

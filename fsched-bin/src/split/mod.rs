@@ -3,7 +3,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | `mod.rs` | what can be said on the command line, from the file to the tables |
-//! | `curves.rs` | [`Programs`](curves::Programs): curves read from a file |
+//! | `curves.rs` | programs, and their curves read from a file |
 //! | `mixes.rs` | seeded random mixes of them |
 //! | `evaluation.rs` | all of what follows |
 //! | `splitting.rs` | rules that give everybody ways of its own, against the exact split |
