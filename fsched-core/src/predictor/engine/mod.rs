@@ -1,19 +1,21 @@
 //! Predicting a curve offline: pure functions of what is known of one function, and of what was learnt across functions.
 //!
-//! Everything happens on a grid of [`GRID`] cache sizes, `1..=20` units; a unit is a way of 1 MiB unless a machine's cache
+//! Everything happens on a grid of `GRID` cache sizes, `1..=20` units; a unit is a way of 1 MiB unless a machine's cache
 //! is larger. Times are logarithms of seconds.
 //!
 //! | file | what |
 //! | --- | --- |
-//! | `shape.rs` | [`Shape`]: the logarithm of time at every grid point; reading, joining and comparing them |
-//! | `scaling.rs` | [`Scaling`]: how a function's own curve moves with its input size, `t(W, n) = S(W) + n^b · h(W / n^a)` |
+//! | `shape.rs` | the logarithm of time at every grid point; reading, joining and comparing them |
+//! | `scaling.rs` | how a function's own curve moves with its input size, `t(W, n) = S(W) + n^b · h(W / n^a)` |
 //! | `candidates.rs` | what physics makes of it: candidate curves for an input size |
 //! | `features.rs` | what the learnt part is told of each grid point |
 //! | `network.rs` | the learnt part's forward pass, without candle |
-//! | `weights.rs` | its weights as a checked file |
-//! | `need.rs` | [`Need`]: how likely it is that so many units are enough |
-//! | `blend.rs` | the curve and its interval, made of all that |
+//! | `situation.rs` | the kinds of question, each with networks and a calibration of its own |
+//! | `answer.rs` | the curve, its interval and the fewest units that are good enough, made of all that |
 //! | `plan.rs` | which cache sizes to run next, and when to stop |
+//! | `model.rs` | all that was learnt across functions, as a checked file |
+//! | `learning.rs`, `training.rs`, `random.rs` | how it is learnt: from whole curves, by candle, from a seed |
+//! | `dataset.rs`, `tasks.rs`, `rules.rs`, `evaluation.rs` | how well that predicts, against simple rules |
 
 pub mod answer;
 pub mod candidates;
