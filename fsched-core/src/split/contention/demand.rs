@@ -138,6 +138,23 @@ impl Demand {
         (before as f64 * self.step + (work - self.fill[before]) * slope, slope)
     }
 
+    /// The same, looked for from where it was found last.
+    pub(super) fn filled_near(&self, work: f64, hint: &mut usize) -> (f64, f64) {
+        let mut before = (*hint).min(STEPS - 1);
+        while before > 0 && self.fill[before] > work {
+            before -= 1;
+        }
+        while before < STEPS && self.fill[before + 1] <= work {
+            before += 1;
+        }
+        *hint = before;
+        if before == STEPS {
+            return (self.step * STEPS as f64, 0.0);
+        }
+        let slope = self.step / (self.fill[before + 1] - self.fill[before]);
+        (before as f64 * self.step + (work - self.fill[before]) * slope, slope)
+    }
+
     fn read(&self, values: &[f64], cache: f64) -> f64 {
         let at = (cache / self.step).clamp(0.0, STEPS as f64);
         let below = (at as usize).min(STEPS - 1);

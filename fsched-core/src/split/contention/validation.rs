@@ -161,13 +161,13 @@ fn a_few_mixes_run_as_fast_as_it_says() {
 }
 
 #[test]
-#[ignore = "takes a minute without optimisation: cargo test --release -p fsched-core --lib validation -- --ignored"]
+#[ignore = "takes a minute without optimisation: cargo test --release -p fsched-core --lib contention::validation -- --ignored"]
 fn with_fine_curves_it_is_right_within_two_percent() {
     holds(&SEEDS);
 }
 
 #[test]
-#[ignore = "takes minutes without optimisation: cargo test --release -p fsched-core --lib validation -- --ignored"]
+#[ignore = "takes minutes without optimisation: cargo test --release -p fsched-core --lib contention::validation -- --ignored"]
 fn where_less_is_known_it_is_not_far_off() {
     for (name, masks, replacement, per_way, bound) in [
         ("whole ways only, apart", Masks::Apart, Replacement::Lru, 1, 0.01),

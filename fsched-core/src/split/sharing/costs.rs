@@ -44,6 +44,7 @@ impl<'a> GroupCosts<'a> {
         let Self { problem, rows, pool } = self;
         rows.entry(set).or_insert_with(|| {
             let mut row = [f64::INFINITY; MAX_WAYS + 1];
+            begin(problem, pool, set);
             for ways in problem.min..=problem.ways {
                 let mut cost = 0.0;
                 slowdowns(problem, pool, set, ways, |i, slowdown| {
@@ -60,7 +61,11 @@ impl<'a> GroupCosts<'a> {
         let mut all = vec![0.0; self.problem.members.len()];
         for group in &sharing.groups {
             let set = group.members.iter().fold(0, |set, member| set | 1 << member);
-            slowdowns(&self.problem, &mut self.pool, set, group.ways, |i, slowdown| all[i] = slowdown);
+            begin(&self.problem, &mut self.pool, set);
+            // In the same steps as the costs were reckoned, so that both agree to the last bit.
+            for ways in self.problem.min..=group.ways {
+                slowdowns(&self.problem, &mut self.pool, set, ways, |i, slowdown| all[i] = slowdown);
+            }
         }
         all
     }
@@ -74,6 +79,10 @@ pub(super) fn members_of(set: u64) -> impl Iterator<Item = usize> + Clone {
         rest &= rest - 1;
         Some(member)
     })
+}
+
+fn begin(problem: &SharingProblem<'_>, pool: &mut Pool, set: u64) {
+    pool.begin(members_of(set).filter(|i| problem.members[*i].demand.is_some()).count());
 }
 
 fn slowdowns(

@@ -1,5 +1,5 @@
 use crate::split::MAX_WAYS;
-use crate::split::frontier::{Add, PerWays, best_splits};
+use crate::split::frontier::PerWays;
 use crate::split::sharing::costs::members_of;
 use crate::split::sharing::{GroupCosts, Member, SharedPart, Sharing, SharingProblem};
 
@@ -70,45 +70,65 @@ fn in_order(costs: &mut GroupCosts<'_>, order: &[usize]) -> Sharing {
     let bundles: Vec<u64> =
         order.chunks(bundle).map(|members| members.iter().fold(0, |set, member| set | 1 << member)).collect();
     let (n, classes) = (bundles.len(), problem.most_groups().min(bundles.len()));
-    // best[c][j]: the first j bundles in at most c + 1 groups, by ways; and which group was the last.
+    let (all, min) = (usize::from(problem.ways), usize::from(problem.min));
+    // What the group of the bundles `start..end` costs, by ways.
+    let mut groups: Vec<PerWays<f64>> = Vec::with_capacity(n * (n + 1) / 2);
+    for end in 1..=n {
+        let mut set = 0;
+        let first = groups.len();
+        for start in (0..end).rev() {
+            set |= bundles[start];
+            groups.push(*costs.row(set));
+        }
+        groups[first..].reverse();
+    }
+    let group = |start: usize, end: usize| &groups[end * (end - 1) / 2 + start];
+    // best[c][j]: the first j bundles in c + 1 groups, by ways; and where the last of them began, with how many ways.
     let never = [f64::INFINITY; MAX_WAYS + 1];
-    let mut best: Vec<Vec<PerWays<f64>>> = Vec::with_capacity(classes);
-    let mut last: Vec<Vec<PerWays<(u8, u8)>>> = Vec::with_capacity(classes);
-    for class in 0..classes {
-        let mut row = vec![never; n + 1];
-        let mut from = vec![[(0, 0); MAX_WAYS + 1]; n + 1];
-        for end in 1..=n {
-            let mut set = 0;
-            for start in (0..end).rev() {
-                set |= bundles[start];
-                let before = match class.checked_sub(1) {
-                    Some(before) => best[before][start],
-                    None if start == 0 => [0.0; MAX_WAYS + 1],
-                    None => continue,
-                };
-                let mut own = [0; MAX_WAYS + 1];
-                let all = best_splits::<Add>(&before, costs.row(set), problem.ways, problem.min, &mut own);
-                for ways in 0..=usize::from(problem.ways) {
-                    if all[ways] < row[end][ways] {
-                        row[end][ways] = all[ways];
-                        from[end][ways] = (start as u8, own[ways]);
+    let mut best = vec![vec![never; n + 1]; classes];
+    let mut last = vec![vec![[(0_u8, 0_u8); MAX_WAYS + 1]; n + 1]; classes];
+    for end in 1..=n {
+        best[0][end] = *group(0, end);
+        for ways in 1..=all {
+            // More ways than it takes are no worse.
+            last[0][end][ways] = (0, ways as u8);
+            if best[0][end][ways - 1] < best[0][end][ways] {
+                best[0][end][ways] = best[0][end][ways - 1];
+                last[0][end][ways] = last[0][end][ways - 1];
+            }
+        }
+    }
+    for class in 1..classes {
+        let (before, now) = best.split_at_mut(class);
+        let (before, now) = (&before[class - 1], &mut now[0]);
+        // Of the most groups there can be, only those of everybody matter.
+        let least = if class + 1 == classes { n } else { class + 1 };
+        for end in least..=n {
+            for start in class..end {
+                let (cost, before) = (group(start, end), &before[start]);
+                for own in min..=all - class * min {
+                    let row = now[end][own + class * min..=all].iter_mut();
+                    let from = &mut last[class][end][own + class * min..=all];
+                    for ((row, from), before) in row.zip(from).zip(&before[class * min..]) {
+                        let whole = before + cost[own];
+                        if whole < *row {
+                            *row = whole;
+                            *from = (start as u8, own as u8);
+                        }
                     }
                 }
             }
         }
-        best.push(row);
-        last.push(from);
     }
-    let all = usize::from(problem.ways);
     let cheapest = (0..classes).min_by(|&a, &b| best[a][n][all].total_cmp(&best[b][n][all]));
     let mut class = cheapest.expect("there is a class and somebody to have it");
     let cost = best[class][n][all];
-    let mut groups = Vec::new();
+    let mut parts = Vec::new();
     let (mut end, mut left) = (n, all);
     loop {
         let (start, own) = last[class][end][left];
         let set = bundles[usize::from(start)..end].iter().fold(0, |all, set| all | set);
-        groups.push(SharedPart { members: members_of(set).collect(), ways: own });
+        parts.push(SharedPart { members: members_of(set).collect(), ways: own });
         end = usize::from(start);
         left -= usize::from(own);
         if end == 0 {
@@ -116,6 +136,6 @@ fn in_order(costs: &mut GroupCosts<'_>, order: &[usize]) -> Sharing {
         }
         class -= 1;
     }
-    groups.reverse();
-    Sharing { groups, cost }
+    parts.reverse();
+    Sharing { groups: parts, cost }
 }
