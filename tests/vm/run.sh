@@ -9,7 +9,7 @@
 #   VM_RDT       what CPUID says of RDT, see rdt-patch.py                L3:ways=20,closids=16,cdp=1
 #   VM_CPU       the processor; AMD rules: EPYC,level=0x14,l3-cache=on   Haswell,level=0x14,l3-cache=on
 #   VM_SMP       its shape; one L3 per socket                            2,sockets=2,cores=1,threads=1
-#   VM_MEM       memory in MiB                                           384
+#   VM_MEM       memory in MiB                                           768
 #   VM_MOUNT     whether resctrl is mounted: 1 or 0                      1
 #   VM_OPTIONS   mount options of resctrl, as cdp
 #   VM_CGROUP    whether cgroup2 is mounted: 1 or 0                      0
@@ -76,7 +76,7 @@ seconds() { local up; read -r up _ </proc/uptime; echo "${up%.*}"; }
 for _ in 1 2 3; do
     : >"$work/status"
     qemu-system-x86_64 -accel tcg,thread=multi -cpu "${VM_CPU:-Haswell,level=0x14,l3-cache=on}" \
-        -smp "${VM_SMP:-2,sockets=2,cores=1,threads=1}" -m "${VM_MEM:-384}" \
+        -smp "${VM_SMP:-2,sockets=2,cores=1,threads=1}" -m "${VM_MEM:-768}" \
         -kernel "$kernel" -initrd "$work/initrd" -append "$append" \
         -display none -no-reboot -nodefaults -monitor none \
         -serial "file:$work/console" -serial stdio -serial "file:$work/status" </dev/null 2>"$work/said" &
