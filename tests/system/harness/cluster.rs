@@ -34,7 +34,17 @@ impl Plan {
         ("FSCHED_MASTER_SUSPECT_AFTER", "2s"),
         ("FSCHED_MASTER_DEAD_AFTER", "4s"),
     ];
-    /// The same, and it waits for no other worker to come.
+    /// A master that fills the first of idle workers first, whatever files and caches they have.
+    pub(crate) const BLIND: &'static [(&'static str, &'static str)] =
+        &[("FSCHED_MASTER_SCHEDULER", "least_loaded")];
+    /// Both.
+    pub(crate) const IMPATIENT_AND_BLIND: &'static [(&'static str, &'static str)] = &[
+        ("FSCHED_MASTER_SCHEDULER", "least_loaded"),
+        ("FSCHED_MASTER_HEARTBEAT", "100ms"),
+        ("FSCHED_MASTER_SUSPECT_AFTER", "2s"),
+        ("FSCHED_MASTER_DEAD_AFTER", "4s"),
+    ];
+    /// Impatient, and it waits for no other worker to come.
     pub(crate) const HASTY: &'static [(&'static str, &'static str)] = &[
         ("FSCHED_MASTER_HEARTBEAT", "100ms"),
         ("FSCHED_MASTER_SUSPECT_AFTER", "2s"),
