@@ -50,10 +50,17 @@ impl Session {
                     return exit::USAGE;
                 }
             };
+            let asked_to_end = match signals::asked_to_end() {
+                Ok(asked) => asked,
+                Err(error) => {
+                    eprintln!("error: cannot listen for signals: {error}");
+                    return exit::FAILED;
+                }
+            };
             // Dropping the work closes its connection, and the master ends what it waited for.
             let done = tokio::select! {
                 done = work(&session) => done,
-                Ok(()) = signals::asked_to_end() => {
+                () = asked_to_end => {
                     eprintln!("interrupted");
                     return exit::INTERRUPTED;
                 }

@@ -45,10 +45,11 @@ pub struct DemoArgs {
 /// Runs the demo; answers with the exit code.
 pub fn run(args: &DemoArgs, json: bool) -> u8 {
     let outcome = actix_rt::System::new().block_on(async {
+        let asked_to_end = signals::asked_to_end().context("cannot listen for signals")?;
         // What is dropped when a signal comes first takes its processes and its folder with it.
         tokio::select! {
             summary = demo(args) => summary.map(Some),
-            asked = signals::asked_to_end() => asked.context("cannot listen for signals").map(|()| None),
+            () = asked_to_end => Ok(None),
         }
     });
     match outcome {

@@ -23,8 +23,18 @@ impl Worker {
     ///
     /// # Errors
     /// Where it is stopping, knows the attempt, could never run it, has no room for it now, or lacks the file; in this
-    /// order. Nothing has changed then.
-    pub fn order(&mut self, now: Timestamp, mut order: Order) -> Result<Vec<Effect>, Refusal> {
+    /// order. Nothing has changed then, but that an attempt which was refused stays refused: the same order may come twice, and
+    /// whoever heard the first answer has placed it elsewhere.
+    pub fn order(&mut self, now: Timestamp, order: Order) -> Result<Vec<Effect>, Refusal> {
+        let (term, attempt) = (order.term, order.attempt);
+        let taken = self.take(now, order);
+        if taken.as_ref().is_err_and(|refusal| *refusal != Refusal::Duplicate) {
+            self.refused.remember(term, attempt);
+        }
+        taken
+    }
+
+    fn take(&mut self, now: Timestamp, mut order: Order) -> Result<Vec<Effect>, Refusal> {
         order.needs.cores = order.needs.cores.max(1);
         let room = self.admit(&order)?;
         let grant = self.allocator.acquire(order.domain, order.cache).map_err(|error| match error {
@@ -93,6 +103,7 @@ impl Worker {
                 return no_room("an attempt of that name, from before the master was restarted, still runs");
             }
             None if self.recent.knows(order.term, order.attempt) => return Err(Refusal::Duplicate),
+            None if self.refused.knows(order.term, order.attempt) => return no_room("it was refused before"),
             None => {}
         }
         let Some(index) = self.rooms.iter().position(|room| room.domain == order.domain) else {

@@ -9,7 +9,7 @@
 //! | `splitting.rs` | how a domain's cache is split among those who share it |
 //! | `rooms.rs` | the CPUs of each domain |
 //! | `files.rs` | function files and their users |
-//! | `recent.rs` | attempts that were here before |
+//! | `recent.rs` | attempts that were here before, or were refused |
 
 mod admission;
 mod config;
@@ -114,6 +114,7 @@ pub struct Worker {
     /// When something has to be done about whom.
     due: BTreeSet<(Timestamp, AttemptId)>,
     recent: Recent,
+    refused: Recent,
     stopping: bool,
 }
 
@@ -141,6 +142,7 @@ impl Worker {
             leases: BTreeMap::new(),
             due: BTreeSet::new(),
             recent: Recent::default(),
+            refused: Recent::default(),
             stopping: false,
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use crate::id::AttemptId;
 
-/// The attempts that ended last: an order that comes twice must not run twice.
+/// The attempts that ended, or were refused, last: an order that comes twice must not run twice.
 #[derive(Debug, Default)]
 pub(super) struct Recent {
     order: VecDeque<(u64, AttemptId)>,

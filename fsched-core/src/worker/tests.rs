@@ -243,13 +243,27 @@ fn an_attempt_runs_once() {
 }
 
 #[test]
+fn an_order_that_was_refused_and_comes_twice_is_not_taken_the_second_time() {
+    // The master heard the refusal and placed it elsewhere.
+    let mut worker = worker();
+    let big = |n| Order { needs: Needs { cores: 2, ..Needs::default() }, ..order(n) };
+    worker.order(at(0), big(0)).unwrap();
+    assert!(matches!(worker.order(at(0), order(1)), Err(Refusal::NoRoom(_))));
+    worker.exited(at(1), attempt(0), exit(0));
+    assert!(matches!(worker.order(at(1), order(1)), Err(Refusal::NoRoom(_))));
+    let next = AttemptId { attempt: 1, ..attempt(1) };
+    assert!(worker.order(at(1), Order { attempt: next, ..order(1) }).is_ok());
+}
+
+#[test]
 fn another_life_of_the_master_numbers_its_attempts_anew() {
     let mut worker = worker();
     worker.order(at(0), order(0)).unwrap();
-    let later = Order { term: 2, ..order(0) };
-    assert!(matches!(worker.order(at(0), later.clone()), Err(Refusal::NoRoom(_))));
-    worker.exited(at(1), attempt(0), exit(0));
-    assert!(worker.order(at(2), later).is_ok());
+    let later = |n| Order { term: 2, ..order(n) };
+    assert!(matches!(worker.order(at(0), later(0)), Err(Refusal::NoRoom(_))));
+    worker.order(at(0), order(1)).unwrap();
+    worker.exited(at(1), attempt(1), exit(0));
+    assert!(worker.order(at(2), later(1)).is_ok());
 }
 
 #[test]
@@ -260,11 +274,11 @@ fn orders_beyond_what_is_free_are_refused() {
         Order { needs, ..order(n) }
     };
     let elsewhere = |order| Order { domain: DomainId(1), ..order };
-    assert!(matches!(worker.order(at(0), needing(0, 3, 1)), Err(Refusal::Impossible(_))));
-    assert!(matches!(worker.order(at(0), needing(0, 1, 1025)), Err(Refusal::Impossible(_))));
+    assert!(matches!(worker.order(at(0), needing(10, 3, 1)), Err(Refusal::Impossible(_))));
+    assert!(matches!(worker.order(at(0), needing(11, 1, 1025)), Err(Refusal::Impossible(_))));
     assert!(worker.order(at(0), needing(0, 2, 1000)).is_ok());
-    assert!(matches!(worker.order(at(0), needing(1, 1, 1)), Err(Refusal::NoRoom(_))));
-    assert!(matches!(worker.order(at(0), elsewhere(needing(1, 1, 25))), Err(Refusal::NoRoom(_))));
+    assert!(matches!(worker.order(at(0), needing(12, 1, 1)), Err(Refusal::NoRoom(_))));
+    assert!(matches!(worker.order(at(0), elsewhere(needing(13, 1, 25))), Err(Refusal::NoRoom(_))));
     assert!(worker.order(at(0), elsewhere(needing(1, 1, 24))).is_ok());
     let nowhere = Order { domain: DomainId(2), ..order(2) };
     assert!(matches!(worker.order(at(0), nowhere), Err(Refusal::Impossible(_))));
@@ -276,9 +290,9 @@ fn orders_beyond_what_is_free_are_refused() {
 fn exclusive_ways_are_hard_capacity() {
     let mut worker = worker();
     let exclusive = |n, most| Order { cache: CacheAsk::Exclusive(ways(most)), ..order(n) };
-    assert!(matches!(worker.order(at(0), exclusive(0, 8)), Err(Refusal::Impossible(_))));
+    assert!(matches!(worker.order(at(0), exclusive(10, 8)), Err(Refusal::Impossible(_))));
     assert!(worker.order(at(0), exclusive(0, 6)).is_ok());
-    assert!(matches!(worker.order(at(0), exclusive(1, 2)), Err(Refusal::NoRoom(_))));
+    assert!(matches!(worker.order(at(0), exclusive(11, 2)), Err(Refusal::NoRoom(_))));
     assert!(worker.order(at(0), exclusive(1, 1)).is_ok());
     let mut unmanaged = worker_on(Box::new(Unmanaged::new(domains(2, 8))));
     assert!(matches!(unmanaged.order(at(0), exclusive(0, 1)), Err(Refusal::Impossible(_))));
@@ -290,10 +304,10 @@ fn alone_means_alone() {
     let mut worker = worker();
     let alone = |n| Order { alone: true, ..order(n) };
     worker.order(at(0), order(0)).unwrap();
-    assert!(matches!(worker.order(at(0), alone(1)), Err(Refusal::NoRoom(_))));
+    assert!(matches!(worker.order(at(0), alone(11)), Err(Refusal::NoRoom(_))));
     worker.exited(at(1), attempt(0), exit(0));
     worker.order(at(2), alone(1)).unwrap();
-    assert!(matches!(worker.order(at(2), order(2)), Err(Refusal::NoRoom(_))));
+    assert!(matches!(worker.order(at(2), order(12)), Err(Refusal::NoRoom(_))));
     assert!(worker.order(at(2), Order { domain: DomainId(1), ..order(3) }).is_ok());
     worker.exited(at(3), attempt(1), exit(0));
     assert!(worker.order(at(4), order(2)).is_ok());
@@ -318,11 +332,11 @@ fn files_go_with_their_last_user() {
     worker.order(at(0), order(1)).unwrap();
     assert_eq!(worker.discard_file(FILE), []);
     let elsewhere = |n| Order { domain: DomainId(1), ..order(n) };
-    assert_eq!(worker.order(at(0), elsewhere(2)), Err(Refusal::MissingFile), "it is about to go");
+    assert_eq!(worker.order(at(0), elsewhere(12)), Err(Refusal::MissingFile), "it is about to go");
     assert_eq!(worker.exited(at(1), attempt(0), exit(0)).len(), 1);
     let effects = worker.exited(at(1), attempt(1), exit(0));
     assert_eq!(effects.last(), Some(&Effect::RemoveFile(FILE)));
-    assert_eq!(worker.order(at(2), order(2)), Err(Refusal::MissingFile));
+    assert_eq!(worker.order(at(2), order(13)), Err(Refusal::MissingFile));
     worker.file_arrived(FILE);
     assert!(worker.order(at(2), order(2)).is_ok());
 }

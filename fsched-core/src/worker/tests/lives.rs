@@ -68,6 +68,8 @@ fn any_step() -> impl Strategy<Value = Step> {
 struct World {
     worker: Worker,
     now: u64,
+    /// How many orders there were: each is of an attempt of its own.
+    given: u64,
     /// Every order that was taken, with what was heard of it since.
     taken: BTreeMap<AttemptId, Taken>,
     /// Files on the disk.
@@ -91,7 +93,7 @@ impl World {
         let allocator = Box::new(MemoryAllocator::new(domains, false));
         let worker =
             Worker::new(config, WorkerKey([9; 16]), "test".to_owned(), allocator, [file(0), file(1)]);
-        Self { worker, now: 0, taken: BTreeMap::new(), disk: BTreeSet::from([0, 1]) }
+        Self { worker, now: 0, given: 0, taken: BTreeMap::new(), disk: BTreeSet::from([0, 1]) }
     }
 
     fn known(&self, index: prop::sample::Index) -> Option<AttemptId> {
@@ -114,8 +116,9 @@ impl World {
                     alone,
                     file: file(n),
                     timeout: Duration::from_millis(timeout),
-                    ..order(self.taken.len() as u64)
+                    ..order(self.given)
                 };
+                self.given += 1;
                 return self.give(now, order);
             }
             Step::Again(index) => {
