@@ -5,6 +5,8 @@
 //! | [`simulation`] | [`Simulation`]: a master, its store, workers and what is between them; performs their effects in virtual time |
 //! | [`machine`] | [`Machine`]: a worker's host: its processes get on at the rates of its caches |
 //! | [`rates`] | the seam: how fast functions get on that run beside each other in one cache |
+//! | [`policy`] | the seam: which predictor, scheduler and allocator; what the platform is compared with |
+//! | [`profile`] | curve files, and who gets which curve |
 //! | [`workload`] | the seam: who asks for what, and when |
 //! | [`fault`] | what goes wrong |
 //! | [`invariants`] | what always holds, each in a file of its own |
@@ -20,14 +22,18 @@ mod function;
 pub mod invariants;
 pub mod machine;
 mod oracle;
+pub mod policy;
+pub mod profile;
 pub mod queue;
 pub mod random;
 pub mod rates;
 pub mod scenario;
 pub mod simulation;
+mod truths;
 pub mod workload;
 
 pub use function::SimFunction;
 pub use machine::Machine;
 pub use oracle::Oracle;
 pub use simulation::{SimConfig, Simulation};
+pub use truths::{Truth, Truths};

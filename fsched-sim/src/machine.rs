@@ -5,10 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use fsched_core::allocator::MemoryAllocator;
 use fsched_core::cache::{Bytes, CacheDomain, DomainId, WayMask};
 use fsched_core::cluster::Heartbeat;
-use fsched_core::curve::Curve;
 use fsched_core::function::{Isolation, Needs};
 use fsched_core::id::{AttemptId, ContentHash, WorkerKey};
 use fsched_core::invocation::{CacheAsk, Order, Output};
@@ -18,7 +16,9 @@ use fsched_core::worker::{MachineStatus, Worker, WorkerConfig};
 
 use crate::SimFunction;
 use crate::fault::Refusing;
+use crate::policy::{Policy, Scene};
 use crate::rates::{Rates, Runner};
+use crate::truths::Truth;
 
 /// What a machine is.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,8 +51,8 @@ pub struct Process {
     pub needs: Needs,
     /// What the order asks for of the cache.
     pub cache: CacheAsk,
-    /// How long a whole run takes over cache, on its input.
-    times: Arc<Curve>,
+    /// What it really takes, on its input.
+    truth: Arc<Truth>,
     started: Timestamp,
     /// It is being started until then.
     runs_from: Timestamp,
@@ -119,10 +119,18 @@ pub struct Machine {
     /// When its worker is to be ticked next, in true time.
     pub(crate) tick_at: Option<Timestamp>,
     generations: u64,
+    settled: Vec<Settled>,
+    mask_changes: u64,
 }
 
 impl Machine {
-    pub(crate) fn new(number: usize, config: MachineConfig, now: Timestamp) -> Self {
+    pub(crate) fn new(
+        number: usize,
+        config: MachineConfig,
+        now: Timestamp,
+        policy: &dyn Policy,
+        scene: &Scene,
+    ) -> Self {
         let mut key = [0; 16];
         key[..8].copy_from_slice(&(number as u64 + 1).to_be_bytes());
         let mut machine = Self {
@@ -144,8 +152,10 @@ impl Machine {
             life: 0,
             tick_at: None,
             generations: 0,
+            settled: Vec::new(),
+            mask_changes: 0,
         };
-        machine.start();
+        machine.start(policy, scene);
         machine
     }
 
@@ -174,8 +184,8 @@ impl Machine {
         self.worker.as_ref().map(|worker| worker.heartbeat(MachineStatus::default()))
     }
 
-    pub(crate) fn start(&mut self) {
-        let allocator = MemoryAllocator::new(self.config.domains.clone(), true);
+    pub(crate) fn start(&mut self, policy: &dyn Policy, scene: &Scene) {
+        let allocator = policy.allocator(scene, self.config.domains.clone());
         let allocator = Box::new(Refusing::new(allocator, Arc::clone(&self.refuses)));
         let (config, files) = (self.config.worker.clone(), self.files.iter().copied());
         self.worker = Some(Worker::new(config, self.key, "simulated".to_owned(), allocator, files));
@@ -185,6 +195,7 @@ impl Machine {
     /// Everything on it is gone: the calls that waited for something.
     pub(crate) fn crash(&mut self) -> BTreeMap<AttemptId, u64> {
         self.worker = None;
+        self.settled.clear();
         self.processes.clear();
         self.warm.clear();
         self.tick_at = None;
@@ -228,24 +239,25 @@ impl Machine {
         self.files.remove(&file);
     }
 
-    /// Starts what an order is for.
+    /// Starts what an order is for; how long that takes.
     pub(crate) fn launch(
         &mut self,
         now: Timestamp,
         order: &Order,
-        functions: &[SimFunction],
+        truth: Arc<Truth>,
         start_up: StartUp,
-    ) {
+    ) -> Duration {
         let number = SimFunction::number(order.file);
         let is_cold = self.warm.insert(number);
+        let start = if is_cold { start_up.cold } else { start_up.warm };
         let process = Process {
             function: number,
             domain: order.domain,
             needs: order.needs,
             cache: order.cache,
-            times: Arc::new(functions[number].times(order.input_size, 1.0)),
+            truth,
             started: now,
-            runs_from: now + if is_cold { start_up.cold } else { start_up.warm },
+            runs_from: now + start,
             left: 1.0,
             since: now,
             seconds: f64::INFINITY,
@@ -254,6 +266,7 @@ impl Machine {
             ended: None,
         };
         self.processes.insert(order.attempt, process);
+        start
     }
 
     /// A process is told to end; whether it does, at once.
@@ -303,7 +316,8 @@ impl Machine {
         self.refuses.store(refuses, Ordering::Relaxed);
     }
 
-    /// Somebody came, went, or got another mask: how fast all get on from now. The ends that are new, with their generations.
+    /// Somebody came, went, or got another mask: how fast all get on from now, in those domains where that is so. The ends that are
+    /// new, with their generations.
     pub(crate) fn settle(
         &mut self,
         now: Timestamp,
@@ -311,23 +325,34 @@ impl Machine {
     ) -> Vec<(Timestamp, AttemptId, u64)> {
         let mut ends = Vec::new();
         let Some(worker) = &self.worker else { return ends };
-        let masks: BTreeMap<AttemptId, WayMask> =
-            worker.running().map(|running| (running.attempt, running.mask)).collect();
-        for domain in &self.config.domains {
-            let here: Vec<AttemptId> = self
-                .processes
-                .iter()
-                .filter(|(attempt, process)| {
-                    process.domain == domain.id && process.ended.is_none() && masks.contains_key(attempt)
-                })
-                .map(|(&attempt, _)| attempt)
+        let factor = self.config.slowness * self.slow;
+        self.settled.resize(self.config.domains.len(), Settled::default());
+        for (domain, settled) in self.config.domains.iter().zip(&mut self.settled) {
+            let gets_on = |attempt: &AttemptId| {
+                self.processes.get(attempt).is_some_and(|process| process.ended.is_none())
+            };
+            let here: Vec<(AttemptId, WayMask)> = worker
+                .running()
+                .filter(|running| running.domain == domain.id && gets_on(&running.attempt))
+                .map(|running| (running.attempt, running.mask))
                 .collect();
-            let runner =
-                |attempt: &AttemptId| Runner { curve: &self.processes[attempt].times, mask: masks[attempt] };
+            if settled.factor == factor && settled.here == here {
+                continue;
+            }
+            self.mask_changes += here
+                .iter()
+                .filter(|(attempt, mask)| {
+                    settled.here.iter().any(|(known, old)| known == attempt && old != mask)
+                })
+                .count() as u64;
+            let runner = |&(attempt, mask): &(AttemptId, WayMask)| {
+                let truth = &self.processes[&attempt].truth;
+                Runner { id: truth.id, curve: &truth.curve, mask }
+            };
             let runners: Vec<Runner<'_>> = here.iter().map(runner).collect();
             let seconds = rates.seconds(&domain.geometry, &runners);
-            for (attempt, seconds) in here.into_iter().zip(seconds) {
-                let seconds = seconds * self.config.slowness * self.slow;
+            for (&(attempt, _), seconds) in here.iter().zip(seconds) {
+                let seconds = seconds * factor;
                 let Some(process) = self.processes.get_mut(&attempt) else { continue };
                 if process.seconds == seconds || process.stopped.is_some() {
                     continue;
@@ -338,7 +363,20 @@ impl Machine {
                 process.generation = self.generations;
                 ends.push((process.end(), attempt, process.generation));
             }
+            *settled = Settled { factor, here };
         }
         ends
     }
+
+    /// How often a mask was changed of somebody who ran.
+    pub fn mask_changes(&self) -> u64 {
+        self.mask_changes
+    }
+}
+
+/// For whom rates were settled last in a domain.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Settled {
+    factor: f64,
+    here: Vec<(AttemptId, WayMask)>,
 }

@@ -1,5 +1,6 @@
 //! Random clusters, workloads and faults, made to be shrunk: a scenario is plain data, and prints as what it takes to run it again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use fsched_core::cache::{Bytes, CacheDomain, CpuId, DomainId, Ways};
@@ -14,8 +15,9 @@ use fsched_core::worker::WorkerConfig;
 use crate::fault::Fault;
 use crate::invariants;
 use crate::machine::{MachineConfig, StartUp};
+use crate::policy::{Platform, Predictions};
 use crate::rates::EvenShares;
-use crate::simulation::{Network, Predictions, START, SimConfig};
+use crate::simulation::{Network, START, SimConfig};
 use crate::workload::{Arrival, Listed};
 use crate::{SimFunction, Simulation};
 
@@ -108,15 +110,18 @@ impl Scenario {
         let config = SimConfig {
             seed: self.seed,
             master: MasterConfig { queue: self.queue, ..MasterConfig::default() },
-            scheduler: match self.scheduler {
-                0 => SchedulerConfig::LeastLoaded {},
-                1 => SchedulerConfig::BestFit {},
-                _ => SchedulerConfig::default(),
-            },
-            predictions: match self.error {
-                Some(percent) => Predictions::Oracle(percent as f64 / 100.0),
-                None => Predictions::Learnt(PredictorConfig::Interpolating {}),
-            },
+            policy: Arc::new(Platform {
+                scheduler: match self.scheduler {
+                    0 => SchedulerConfig::LeastLoaded {},
+                    1 => SchedulerConfig::BestFit {},
+                    _ => SchedulerConfig::default(),
+                },
+                predictions: match self.error {
+                    Some(percent) => Predictions::Oracle(percent as f64 / 100.0),
+                    None => Predictions::Learnt(PredictorConfig::Interpolating {}),
+                },
+            }),
+            benchmarked: 0,
             machines: self.hosts.iter().map(Host::build).collect(),
             functions,
             start_up: StartUp { cold: Duration::from_millis(40), warm: Duration::from_millis(2) },
@@ -196,7 +201,8 @@ impl Kind {
         let best = self.millis as f64 / 1000.0;
         let point =
             |mib, seconds| CurvePoint { cache: Bytes::mib(mib), seconds, low: seconds, high: seconds };
-        let worst = best * self.hunger.max(100) as f64 / 100.0;
+        // Rounding must not make the worst better than the best.
+        let worst = (best * self.hunger as f64 / 100.0).max(best);
         let curve = Curve::new(vec![point(1, worst), point(6, best)], Provenance::Measured);
         SimFunction {
             needs: Needs {
@@ -204,12 +210,15 @@ impl Kind {
                 memory: Bytes::mib(self.memory),
                 isolation: if self.exclusive { Isolation::Exclusive } else { Isolation::Shared },
             },
-            size: InputSize(100),
-            growth: 1.0,
             timeout: Duration::from_millis(self.timeout_millis),
             status: self.status,
             stubborn: self.stubborn,
-            ..SimFunction::new(&format!("function-{number}"), curve.expect("it falls from worst to best"))
+            ..SimFunction::growing(
+                &format!("function-{number}"),
+                InputSize(100),
+                curve.expect("it falls from worst to best"),
+                1.0,
+            )
         }
     }
 }
@@ -230,5 +239,28 @@ impl Fault {
             Self::Lose { .. } | Self::Repeat { .. } | Self::RestartMaster { .. } | Self::CancelOldest => {}
         }
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_that_gain_nothing_from_cache_can_be_built() {
+        for millis in 1..4_000 {
+            let kind = Kind {
+                millis,
+                hunger: 100,
+                cores: 1,
+                memory: 1,
+                exclusive: false,
+                status: 0,
+                stubborn: false,
+                timeout_millis: 1_000,
+            };
+            let function = kind.build(0);
+            assert_eq!(function.curves[0].1.points().len(), 2, "{millis} ms");
+        }
     }
 }

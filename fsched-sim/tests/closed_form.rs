@@ -63,11 +63,8 @@ fn mean_wait(cores: u16, load: f64, sizes: Sizes) -> (f64, f64) {
     let means: Vec<f64> = (0..10)
         .map(|seed| {
             // A second per million of input.
-            let function = SimFunction {
-                size: InputSize(1_000_000),
-                growth: 1.0,
-                ..SimFunction::new("served", Curve::flat(1.0, 1.0, Provenance::Measured))
-            };
+            let curve = Curve::flat(1.0, 1.0, Provenance::Measured);
+            let function = SimFunction::growing("served", InputSize(1_000_000), curve, 1.0);
             let mut config = ideal(seed, vec![machine(cores, 8)], vec![function]);
             // Nobody has to be asked how it is: nothing goes wrong here.
             config.master.heartbeat = Duration::from_secs(1_000_000);

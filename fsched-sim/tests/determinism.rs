@@ -15,11 +15,9 @@ use fsched_sim::workload::{Poisson, Sizes};
 use crate::rig::{ideal, machine};
 
 fn log(seed: u64) -> String {
-    let functions = ["a", "b", "c"].map(|name| SimFunction {
-        growth: 1.0,
-        size: InputSize(100),
-        ..SimFunction::new(name, Curve::flat(0.3, 1.0, Provenance::Measured))
-    });
+    let curve = Curve::flat(0.3, 1.0, Provenance::Measured);
+    let functions =
+        ["a", "b", "c"].map(|name| SimFunction::growing(name, InputSize(100), curve.clone(), 1.0));
     let mut config = ideal(seed, vec![machine(2, 8), machine(2, 8)], functions.to_vec());
     config.network = Network::default();
     let (chance, sizes) = (Random::new(seed).fork(2), Sizes::Exponential(InputSize(100)));

@@ -1,5 +1,6 @@
 //! What the tests stand on.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use fsched_core::cache::{Bytes, CacheDomain, Ways};
@@ -8,7 +9,8 @@ use fsched_core::scheduler::SchedulerConfig;
 use fsched_core::worker::WorkerConfig;
 use fsched_sim::SimFunction;
 use fsched_sim::machine::{MachineConfig, StartUp};
-use fsched_sim::simulation::{Network, Predictions, SimConfig};
+use fsched_sim::policy::{Platform, Predictions};
+use fsched_sim::simulation::{Network, SimConfig};
 
 /// A machine with one cache of `ways` ways of a mebibyte.
 pub(crate) fn machine(cores: u16, ways: u8) -> MachineConfig {
@@ -24,8 +26,11 @@ pub(crate) fn ideal(seed: u64, machines: Vec<MachineConfig>, functions: Vec<SimF
     SimConfig {
         seed,
         master: MasterConfig { queue: usize::MAX, ..MasterConfig::default() },
-        scheduler: SchedulerConfig::LeastLoaded {},
-        predictions: Predictions::Oracle(1.0),
+        policy: Arc::new(Platform {
+            scheduler: SchedulerConfig::LeastLoaded {},
+            predictions: Predictions::Oracle(1.0),
+        }),
+        benchmarked: 0,
         machines,
         functions,
         start_up: StartUp { cold: Duration::ZERO, warm: Duration::ZERO },

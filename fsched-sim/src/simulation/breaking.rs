@@ -82,7 +82,7 @@ impl Simulation {
                 let request = BenchmarkRequest {
                     function: self.ids[function],
                     command: None,
-                    input_size: self.functions[function].size,
+                    input_size: self.functions[function].size(),
                 };
                 self.tell_master(now, |master, now| {
                     master.benchmark(now, request).map_or_else(|_| Effects::new(), |(_, effects)| effects)

@@ -51,7 +51,7 @@ impl Simulation {
         let (master, effects) = Master::new(
             self.config.master.clone(),
             self.predictor(),
-            self.config.scheduler.build(),
+            self.config.policy.scheduler(&self.scene),
             self.store.snapshot(),
             now,
         );
@@ -189,6 +189,7 @@ impl Simulation {
                     function: self.number(accepted.function),
                     input_size: accepted.input_size,
                     submitted: accepted.submitted,
+                    start: Duration::ZERO,
                 };
                 if self.open.insert(accepted.id, open).is_some() {
                     self.violations.push(format!("{} was accepted twice", accepted.id));
@@ -197,10 +198,19 @@ impl Simulation {
             &Record::Ended { id, end, at } => {
                 self.counts.ended += 1;
                 match self.open.remove(&id) {
-                    Some(Open { function, input_size, submitted }) => {
-                        let ended =
-                            Ended { invocation: id, function, input_size, submitted, at, ran: None, end };
-                        self.ended.push(ended);
+                    Some(Open { function, input_size, submitted, start }) => {
+                        let alone = self.alone(function, input_size);
+                        self.ended.push(Ended {
+                            invocation: id,
+                            function,
+                            input_size,
+                            submitted,
+                            at,
+                            ran: None,
+                            start,
+                            alone,
+                            end,
+                        });
                     }
                     None => self.violations.push(format!("{id} ended, and was not under way")),
                 }
@@ -211,7 +221,8 @@ impl Simulation {
     }
 
     fn number(&self, function: FunctionId) -> usize {
-        self.ids.iter().position(|&id| id == function).expect("only pushed functions run")
+        // They were pushed in the order of their numbers.
+        self.ids.binary_search(&function).expect("only pushed functions run")
     }
 
     fn send(&mut self, now: Timestamp, to: &Peer, order: Order) {

@@ -20,12 +20,12 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fsched_core::cache::{Bytes, CacheGeometry};
 use fsched_core::function::InputSize;
 use fsched_core::id::{AttemptId, FunctionId, InvocationId, WorkerId};
 use fsched_core::invocation::Outcome;
 use fsched_core::master::{Master, MasterConfig};
-use fsched_core::predictor::{Predictor, PredictorConfig};
-use fsched_core::scheduler::SchedulerConfig;
+use fsched_core::predictor::Predictor;
 use fsched_core::store::{EndKind, Fold};
 use fsched_core::time::Timestamp;
 
@@ -33,32 +33,25 @@ use self::event::Event;
 pub use self::network::Network;
 use crate::fault::Fault;
 use crate::machine::{MachineConfig, StartUp};
+use crate::policy::{Arriving, Clock, Lessons, Policy, Scene, teach};
 use crate::queue::EventQueue;
 use crate::random::Random;
 use crate::rates::Rates;
+use crate::truths::Truths;
 use crate::workload::Workload;
-use crate::{Machine, Oracle, SimFunction};
-
-/// Where predictions come from.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Predictions {
-    /// From an [`Oracle`] that errs by up to this factor; 1: never.
-    Oracle(f64),
-    /// From one of the platform's predictors.
-    Learnt(PredictorConfig),
-}
+use crate::{Machine, SimFunction};
 
 /// What is simulated.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct SimConfig {
     /// Decides everything that chance does.
     pub seed: u64,
     /// How the master behaves.
     pub master: MasterConfig,
-    /// Which scheduler it has.
-    pub scheduler: SchedulerConfig,
-    /// Which predictor it has.
-    pub predictions: Predictions,
+    /// What is put into its seams.
+    pub policy: Arc<dyn Policy>,
+    /// At how many input sizes each function is benchmarked before it begins.
+    pub benchmarked: usize,
     /// The workers' hosts.
     pub machines: Vec<MachineConfig>,
     /// What functions really do. They are pushed in this order when it begins.
@@ -84,6 +77,10 @@ pub struct Ended {
     pub at: Timestamp,
     /// How long it ran at the worker; none: it did not, or nobody knows.
     pub ran: Option<Duration>,
+    /// How much of that it took to start it.
+    pub start: Duration,
+    /// How long it would have run alone with the whole cache of the first machine, once started.
+    pub alone: Duration,
     /// How it ended.
     pub end: EndKind,
 }
@@ -94,6 +91,8 @@ struct Open {
     function: usize,
     input_size: InputSize,
     submitted: Timestamp,
+    /// How long it took to start it, where it was started.
+    start: Duration,
 }
 
 /// How often an invocation was started, and how often it may be.
@@ -125,6 +124,8 @@ pub struct Counts {
 /// A cluster under virtual time.
 pub struct Simulation {
     functions: Arc<[SimFunction]>,
+    truths: Truths,
+    scene: Scene,
     config: SimConfig,
     queue: EventQueue<Event>,
     random: Random,
@@ -166,10 +167,23 @@ impl Simulation {
     /// Where there are no functions, and where an arrival names one that there is not.
     pub fn new(config: SimConfig, rates: Box<dyn Rates>, workload: Box<dyn Workload>) -> Self {
         assert!(!config.functions.is_empty(), "a simulation needs a function");
-        let machines =
-            config.machines.iter().cloned().enumerate().map(|(n, m)| Machine::new(n, m, START)).collect();
+        let functions: Arc<[SimFunction]> = config.functions.clone().into();
+        let scene = Scene {
+            functions: Arc::clone(&functions),
+            random: Random::new(config.seed),
+            way_size: geometry(&config).map_or(Bytes::mib(1), |geometry| geometry.way_size()),
+            clock: Clock::default(),
+            arriving: Arriving::default(),
+        };
+        scene.clock.set(START);
+        let machine = |(number, machine): (usize, &MachineConfig)| {
+            Machine::new(number, machine.clone(), START, &*config.policy, &scene)
+        };
+        let machines = config.machines.iter().enumerate().map(machine).collect();
         let mut simulation = Self {
-            functions: config.functions.clone().into(),
+            truths: Truths::new(Arc::clone(&functions)),
+            functions,
+            scene,
             queue: EventQueue::new(START),
             random: Random::new(config.seed),
             config,
@@ -229,6 +243,7 @@ impl Simulation {
     pub fn step(&mut self) -> bool {
         let Some((now, seq, event)) = self.queue.pop() else { return false };
         self.counts.events += 1;
+        self.scene.clock.set(now);
         if let Some(log) = &mut self.log {
             // Writing to a string does not fail.
             let _ = writeln!(log, "{now} {seq} {event}");
@@ -336,15 +351,35 @@ impl Simulation {
         }
     }
 
+    /// The policy's predictor, after its lessons.
     fn predictor(&self) -> Box<dyn Predictor> {
-        match &self.config.predictions {
-            &Predictions::Oracle(error) => {
-                let chance = Random::new(self.config.seed).fork(1);
-                Box::new(Oracle::new(Arc::clone(&self.functions), error, chance))
-            }
-            Predictions::Learnt(config) => config.build().expect("a simulation names no model file"),
-        }
+        let mut predictor = self.config.policy.predictor(&self.scene);
+        let Some(machine) = self.config.machines.first().filter(|_| self.config.benchmarked > 0) else {
+            return predictor;
+        };
+        let allocator = self.config.policy.allocator(&self.scene, machine.domains.clone());
+        let lessons = Lessons {
+            sizes: self.config.benchmarked,
+            points: self.config.master.benchmark_points,
+            repeats: self.config.master.benchmark_repeats,
+            geometry: &machine.domains[0].geometry,
+            enforced: allocator.enforced(),
+        };
+        teach(&mut *predictor, &self.functions, &lessons);
+        predictor
     }
+
+    /// How long a run takes alone with the whole cache of the first machine.
+    fn alone(&mut self, function: usize, input_size: InputSize) -> Duration {
+        let Some(geometry) = geometry(&self.config) else { return Duration::ZERO };
+        let slowness = self.config.machines[0].slowness;
+        self.truths.of(function, input_size).alone(&geometry).mul_f64(slowness)
+    }
+}
+
+/// The first machine's first cache.
+fn geometry(config: &SimConfig) -> Option<CacheGeometry> {
+    Some(config.machines.first()?.domains.first()?.geometry)
 }
 
 /// How long it ran at the worker, where that is known.

@@ -12,6 +12,7 @@ use fsched_core::worker::Effect;
 use super::event::{Event, ToMaster, ToWorker};
 use super::master::{NOBODY, broken, unreachable};
 use super::{Simulation, Starts};
+use crate::SimFunction;
 
 impl Simulation {
     pub(super) fn at_worker(&mut self, now: Timestamp, number: usize, message: ToWorker) {
@@ -29,6 +30,8 @@ impl Simulation {
         match message {
             ToWorker::Order { life, call, worker, order, .. } => {
                 let attempt = order.attempt;
+                let truth = self.truths.of(SimFunction::number(order.file), order.input_size);
+                self.scene.arriving.set(Some(truth));
                 let answer = self.machines[number]
                     .tell(now, |worker, clock| worker.order(clock, Order::clone(&order)));
                 match answer {
@@ -118,14 +121,14 @@ impl Simulation {
 
     /// Does what a worker wants done, in order. Only an `order` starts anything.
     fn perform_at(&mut self, now: Timestamp, number: usize, effects: Vec<Effect>, order: Option<&Order>) {
-        let functions = Arc::clone(&self.functions);
         for effect in effects {
             let machine = &mut self.machines[number];
             match effect {
                 Effect::Start(launch) => match order.filter(|order| order.attempt == launch.attempt) {
                     Some(order) => {
-                        machine.launch(now, order, &functions, self.config.start_up);
-                        self.note_start(order);
+                        let truth = self.truths.of(SimFunction::number(order.file), order.input_size);
+                        let start = machine.launch(now, order, truth, self.config.start_up);
+                        self.note_start(order, start);
                     }
                     None => self.violations.push(format!("{} starts without an order", launch.attempt)),
                 },
@@ -148,8 +151,11 @@ impl Simulation {
     }
 
     /// What was started must not be started again, unless its client allows a second try.
-    fn note_start(&mut self, order: &Order) {
+    fn note_start(&mut self, order: &Order, start: Duration) {
         let id = order.attempt.invocation;
+        if let Some(open) = self.open.get_mut(&id) {
+            open.start = start;
+        }
         let Some(starts) = &mut self.starts else { return };
         let Starts { may, were } = starts.entry(id).or_default();
         *were += 1;
@@ -232,7 +238,7 @@ impl Simulation {
         if machine.worker().is_some() {
             return;
         }
-        machine.start();
+        machine.start(&*self.config.policy, &self.scene);
         let life = machine.life;
         self.queue.push(now + Duration::from_millis(1), Event::Register { machine: number, life });
     }

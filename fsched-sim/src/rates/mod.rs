@@ -1,4 +1,13 @@
 //! How fast functions get on that run beside each other in one cache.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `mod.rs` | [`Rates`], the seam; [`Apart`] and [`EvenShares`], the simple ones |
+//! | `contention.rs` | [`Contention`]: who misses more gets more of a shared way |
+
+mod contention;
+
+pub use self::contention::Contention;
 
 use fsched_core::cache::{Bytes, CacheGeometry, WayMask};
 use fsched_core::curve::Curve;
@@ -6,6 +15,8 @@ use fsched_core::curve::Curve;
 /// One that runs in a domain.
 #[derive(Debug, Clone, Copy)]
 pub struct Runner<'a> {
+    /// Two with the same id have the same curve.
+    pub id: u64,
     /// How long a whole run takes, over cache.
     pub curve: &'a Curve,
     /// Its ways.
@@ -34,8 +45,7 @@ impl Rates for Apart {
 /// Each way belongs in equal parts to those whose masks hold it.
 ///
 /// What runner *i* has is `bᵢ = Σ over the ways w of its mask: way size / n(w)`, with `n(w)` the runners whose masks hold
-/// *w*, and it takes `Tᵢ(bᵢ)`. Real caches share by demand: who misses more, gets more. For that there is the contention
-/// model, once it is there.
+/// *w*, and it takes `Tᵢ(bᵢ)`. Real caches share by demand: who misses more, gets more; for that there is [`Contention`].
 #[derive(Debug, Clone, Copy, Default)]
 pub struct EvenShares;
 
@@ -74,7 +84,7 @@ mod tests {
     fn masks_that_do_not_overlap_are_apart() {
         let geometry = CacheDomain::nominal(1, Ways::clamped(8), Bytes::mib(1)).geometry;
         let curve = falling();
-        let runner = |bits| Runner { curve: &curve, mask: WayMask::new(bits).unwrap() };
+        let runner = |bits| Runner { id: 0, curve: &curve, mask: WayMask::new(bits).unwrap() };
         let runners = [runner(0b0000_0111), runner(0b1111_1000)];
         assert_eq!(Apart.seconds(&geometry, &runners), [6.0, 4.0]);
         assert_eq!(EvenShares.seconds(&geometry, &runners), [6.0, 4.0]);
@@ -84,7 +94,7 @@ mod tests {
     fn a_way_of_two_is_half_a_way_to_each() {
         let geometry = CacheDomain::nominal(1, Ways::clamped(8), Bytes::mib(1)).geometry;
         let curve = falling();
-        let runner = |bits| Runner { curve: &curve, mask: WayMask::new(bits).unwrap() };
+        let runner = |bits| Runner { id: 0, curve: &curve, mask: WayMask::new(bits).unwrap() };
         // Two of its own and two halves; four of its own and two halves.
         let runners = [runner(0b0000_1111), runner(0b1111_1100)];
         assert_eq!(EvenShares.seconds(&geometry, &runners), [6.0, 4.0]);

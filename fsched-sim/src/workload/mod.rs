@@ -1,4 +1,25 @@
 //! Who asks for what, and when?
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `mod.rs` | [`Workload`], the seam; [`Listed`] and [`Poisson`], the simple ones |
+//! | `trace.rs` | [`Trace`]: what is known of the functions of a trace, and its calls one after the other |
+//! | `replay.rs` | [`Replay`]: a trace, or parts of several copies of it, as a workload that loads a cluster as much as is wanted |
+//! | `synthetic.rs` | [`Synthetic`]: even, bursty and diurnal calls; [`adversarial`]: functions that are hard on a cache |
+//! | `azure2019.rs` | [`Azure2019`]: calls by the minute, expanded by seed |
+//! | `azure2021.rs` | [`Azure2021`]: one line per call |
+
+mod azure2019;
+mod azure2021;
+mod replay;
+mod synthetic;
+mod trace;
+
+pub use self::azure2019::{Azure2019, Azure2019Files};
+pub use self::azure2021::Azure2021;
+pub use self::replay::{Part, Replay, parts};
+pub use self::synthetic::{Adversary, Pattern, Synthetic, adversarial};
+pub use self::trace::{Call, Open, Trace, TraceError, TraceFunction};
 
 use std::time::Duration;
 

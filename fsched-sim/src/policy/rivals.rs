@@ -1,0 +1,58 @@
+//! What others do, as far as the seams carry it.
+
+use std::time::Duration;
+
+use fsched_core::allocator::{CacheAllocator, Unmanaged};
+use fsched_core::cache::CacheDomain;
+use fsched_core::predictor::{AsymptoticConfig, AsymptoticPredictor, InterpolatingPredictor, Predictor};
+use fsched_core::scheduler::{LeastLoaded, Scheduler};
+
+use super::{Fixed, LeastStressed, Nearest, Policy, Rule, Scene, Stale, Ucp};
+
+/// What the platform is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rival {
+    /// Everybody shares the whole cache, and goes where the most cores are free.
+    Unmanaged,
+    /// As many equal parts as cores, for ever; placed where the most cores are free.
+    Equal,
+    /// The original fsched: its asymptotic predictor, best fit on a picture of free ways renewed every 5 s, nothing reserved. Its masks are as
+    /// many ways as were chosen, where the fewest hold them.
+    Original,
+    /// CASY-like: the curve of the nearest benchmarked input size, fixed overlapping masks, the least stressed cache.
+    Casy,
+    /// UCP on each worker, with perfect monitors; placed where the most cores are free.
+    Ucp,
+}
+
+impl Policy for Rival {
+    fn predictor(&self, scene: &Scene) -> Box<dyn Predictor> {
+        match self {
+            Self::Original => {
+                // Its formula counts ways, not bytes.
+                let config = AsymptoticConfig { way_size: scene.way_size };
+                Box::new(AsymptoticPredictor::new(config))
+            }
+            Self::Casy => Box::new(Nearest::default()),
+            Self::Unmanaged | Self::Equal | Self::Ucp => Box::new(InterpolatingPredictor::default()),
+        }
+    }
+
+    fn scheduler(&self, scene: &Scene) -> Box<dyn Scheduler> {
+        match self {
+            Self::Original => Box::new(Stale::new(scene.clock.clone(), Duration::from_secs(5))),
+            Self::Casy => Box::new(LeastStressed {}),
+            Self::Unmanaged | Self::Equal | Self::Ucp => Box::new(LeastLoaded {}),
+        }
+    }
+
+    fn allocator(&self, scene: &Scene, domains: Vec<CacheDomain>) -> Box<dyn CacheAllocator> {
+        match self {
+            Self::Unmanaged => Box::new(Unmanaged::new(domains)),
+            Self::Equal => Box::new(Fixed::new(domains, Rule::Equal)),
+            Self::Original => Box::new(Fixed::new(domains, Rule::Asked)),
+            Self::Casy => Box::new(Fixed::new(domains, Rule::Parts)),
+            Self::Ucp => Box::new(Ucp::new(domains, scene.arriving.clone())),
+        }
+    }
+}
