@@ -68,8 +68,10 @@ pub enum BuildError {
 /// - Times measured at the size asked for are kept exactly; an interval holds 90 % of what real functions did.
 /// - A function never seen is said to take a second, give or take a factor of a thousand.
 ///
-/// What is known of a function across its sizes is worked out anew when a benchmark or a new cache or size says more, and
-/// at every eighth other run; so that a prediction is a table look-up and a forward pass.
+/// What is known of a function, across its sizes and at each, is worked out anew when a benchmark or a new cache or size
+/// says more, and at every eighth other run; what is known at one size also while there were few runs, and at once when
+/// a run takes longer or shorter than was thought possible. In between a prediction is a table look-up; its answers
+/// depend on the samples alone, not on when it was asked.
 pub struct MlpPredictor {
     model: Arc<Model>,
     choice: Choice,
@@ -89,10 +91,21 @@ struct Function {
     history: History,
     speeds: Speeds,
     across: Across,
+    /// What was seen at each size, when that was worked out last.
+    own: BTreeMap<InputSize, Own>,
     /// Runs since `across` was worked out.
     since: u8,
     /// Curves asked for since something changed.
     curves: Mutex<BTreeMap<InputSize, Arc<Curve>>>,
+}
+
+/// What was seen at one size.
+#[derive(Debug, Default)]
+struct Own {
+    /// By units: where it shows a shape all of it, else the time with the most cache.
+    points: Vec<(f64, Estimate)>,
+    /// How many runs there were, while they are few.
+    runs: u8,
 }
 
 /// What is known across sizes.
@@ -116,8 +129,10 @@ const MIB: f64 = (1 << 20) as f64;
 const MAX_WEIGHED: usize = 12;
 /// The most curves kept per function.
 const MAX_CURVES: usize = 64;
-/// After how many runs that say nothing new what is known across sizes is worked out again.
+/// After how many runs that say nothing new what is known is worked out again.
 const STALE: u8 = 8;
+/// How many runs at a size are few: each of them changes what is known there.
+const FEW: u8 = 8;
 /// How much single runs scatter where nothing else is known: a 90 % interval's half, as a logarithm.
 const NOISE: f64 = 0.03;
 
@@ -151,7 +166,7 @@ impl MlpPredictor {
     }
 
     fn curve(&self, function: &Function, input_size: InputSize) -> Option<Curve> {
-        let own = function.own(input_size);
+        let own = function.own.get(&input_size).map_or(&[][..], |own| &own.points);
         let Across { unit, known, provenance } = &function.across;
         let size = logarithm(input_size);
         let points: Vec<Point> =
@@ -166,7 +181,7 @@ impl MlpPredictor {
             self.answer(known, size, &points)
         };
         let provenance = function.provenance(input_size).unwrap_or(*provenance);
-        Some(draw(&answer, *unit, &own, provenance))
+        Some(draw(&answer, *unit, own, provenance))
     }
 
     fn answer(&self, known: &Known, size: f64, own: &[Point]) -> Answer {
@@ -275,16 +290,45 @@ impl Function {
         let new =
             before != (caches(self), self.history.whole_cache()) || sizes != self.history.sizes().count();
         if new || sample.benchmark || !sample.origin.is_run() || self.since >= STALE {
-            self.since = 0;
-            self.across = Across::of(&self.history);
-            self.curves.get_mut().clear();
-        } else {
-            self.curves.get_mut().remove(&sample.input_size);
+            self.work_out();
+        } else if self.changes_what_is_known(sample) {
+            self.work_out_at(sample.input_size);
         }
     }
 
-    /// What was seen at a size, by units: where it shows a shape all of it, else the time with the most cache.
-    fn own(&self, input_size: InputSize) -> Vec<(f64, Estimate)> {
+    /// Works out everything anew.
+    fn work_out(&mut self) {
+        self.since = 0;
+        self.across = Across::of(&self.history);
+        let mut before = std::mem::take(&mut self.own);
+        let sizes: Vec<InputSize> = self.history.sizes().map(|(size, _)| size).collect();
+        for size in sizes {
+            let runs = before.remove(&size).map_or(0, |own| own.runs);
+            self.own.insert(size, Own { points: self.points_at(size), runs });
+        }
+        self.curves.get_mut().clear();
+    }
+
+    fn work_out_at(&mut self, input_size: InputSize) {
+        let points = self.points_at(input_size);
+        self.own.entry(input_size).or_default().points = points;
+        self.curves.get_mut().remove(&input_size);
+    }
+
+    /// Counts the run; says whether it is one of few, or not what was expected.
+    fn changes_what_is_known(&mut self, run: &Sample) -> bool {
+        let unit = self.across.unit;
+        let Some(own) = self.own.get_mut(&run.input_size) else { return true };
+        own.runs = own.runs.saturating_add(1);
+        let cache = run.segments.iter().max_by_key(|segment| segment.duration).map(|segment| segment.cache);
+        let units = cache.map_or(f64::INFINITY, |cache| cache.0 as f64 / unit);
+        let seen = own.points.iter().find(|(at, _)| *at >= units - 1e-9).or(own.points.last());
+        let seconds = run.duration().as_secs_f64();
+        own.runs <= FEW || !seen.is_some_and(|(_, seen)| (seen.low..=seen.high).contains(&seconds))
+    }
+
+    /// See [`Own::points`].
+    fn points_at(&self, input_size: InputSize) -> Vec<(f64, Estimate)> {
         let unit = self.across.unit;
         let Some(at) = self.history.size(input_size) else { return Vec::new() };
         let Some(fit) = self.history.fit(at) else { return Vec::new() };

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`api`] | between clients and the master: every body of the public API |
 //! | `order.rs` | what a master tells a worker to do |
+//! | `curve.rs` | the curve that goes with it |
 //! | `report.rs` | what a worker says when it is over, or when it does not take it |
 //! | `heartbeat.rs` | what a worker says of itself, and how it registers |
 //! | `header.rs` | the headers that go with all of it |
@@ -12,6 +13,7 @@
 
 pub mod api;
 mod check;
+mod curve;
 mod header;
 mod heartbeat;
 mod order;

@@ -47,6 +47,7 @@ pub struct OrderBody {
     /// How much cache it asks for.
     pub cache: CacheAsk,
     /// How its time depends on cache.
+    #[serde(with = "super::curve")]
     pub curve: Arc<Curve>,
     /// How much its slowdown counts there. Missing: as much as others'.
     #[serde(default)]

@@ -115,7 +115,8 @@ fn read<T: DeserializeOwned>(text: &str) -> T {
 #[test]
 fn an_order_is_written_as_agreed() {
     let golden = include_str!("golden/order.json");
-    assert_eq!(text(&OrderBody::from(order())), golden);
+    // The curve goes in as text, which nobody indents.
+    assert_eq!(read::<Value>(&text(&OrderBody::from(order()))), read::<Value>(golden));
     assert_eq!(Order::try_from(read::<OrderBody>(golden)), Ok(order()));
 }
 
