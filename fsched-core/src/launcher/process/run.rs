@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, getpgid, kill_process_group, pidfd_open, pidfd_send_signal};
 
 use super::birth::Stillborn;
@@ -21,6 +21,10 @@ use super::{Shared, TaskMove, migration, tree};
 use crate::cache::{Bytes, ClosId, DomainId};
 use crate::invocation::Output;
 use crate::launcher::{Exit, ExitKind, Launch, OnExit, Stop};
+
+/// How long nothing but the end is waited for. What a function says meanwhile lies in its pipes; one that is over by then
+/// wakes its thread once instead of for every line.
+const BRIEF: Timespec = Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
 
 /// A launch that was asked for.
 pub(super) struct Job {
@@ -306,6 +310,9 @@ impl Started {
     }
 
     fn wait(&mut self, buffer: &mut [u8]) {
+        if self.feed.is_none() && self.is_over_soon() {
+            return;
+        }
         loop {
             let [ended, feeds, speaks, complains] = self.ready();
             if speaks {
@@ -321,6 +328,12 @@ impl Started {
                 return;
             }
         }
+    }
+
+    /// Waits for the end, but not for long.
+    fn is_over_soon(&self) -> bool {
+        let mut end = [PollFd::from_borrowed_fd(self.handle.as_fd(), PollFlags::IN)];
+        poll(&mut end, Some(&BRIEF)).is_ok_and(|ready| ready > 0)
     }
 
     /// Waits until something happens: the end, room in standard input, output, errors.
