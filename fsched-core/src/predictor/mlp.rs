@@ -39,7 +39,7 @@ pub struct MlpConfig {
 #[non_exhaustive]
 pub enum BuildError {
     /// The model file cannot be read.
-    #[error("cannot read the predictor's model {path}: {source}")]
+    #[error("cannot read the predictor's model {path}")]
     Unreadable {
         /// Which file.
         path: PathBuf,
@@ -47,7 +47,7 @@ pub enum BuildError {
         source: std::io::Error,
     },
     /// It cannot be used.
-    #[error("cannot use the predictor's model {path}: {source}")]
+    #[error("cannot use the predictor's model {path}")]
     Unusable {
         /// Which file.
         path: PathBuf,
@@ -55,7 +55,7 @@ pub enum BuildError {
         source: ModelError,
     },
     /// A number in the configuration makes no sense.
-    #[error("the predictor's choice of ways: {0}")]
+    #[error("the predictor's choice of ways makes no sense")]
     Choice(#[from] super::choose::ChoiceError),
 }
 
