@@ -98,7 +98,9 @@ pub fn believes_a_cache_only_where_it_was_enforced<P: Predictor>(make: &impl Fn(
     let (mut steep, mut reversed, mut nothing) = (make(), make(), make());
     // The most that was ever asked for is the same from the beginning: it may count as the whole cache.
     let whole = plain(InputSize(8), Bytes::mib(20), Duration::from_secs(1), false);
-    [&mut steep, &mut reversed, &mut nothing].map(|predictor| predictor.observe(&whole));
+    for predictor in [&mut steep, &mut reversed, &mut nothing] {
+        predictor.observe(&whole);
+    }
     for mib in 1..=20 {
         let duration = Duration::from_millis(100 * mib);
         steep.observe(&plain(InputSize(8), Bytes::mib(21 - mib), duration, false));
