@@ -12,6 +12,7 @@
 //! | [`demo`] | the same, put to work for a minute |
 //! | [`doctor`] | what this machine has, and what fsched does with it |
 //! | [`predictor`] | trains the predictor of running times, and judges it |
+//! | [`sim`] | clusters under virtual time: one policy, or several compared |
 //! | [`split`] | how good the rules that split a cache are |
 //! | [`child`] | processes of our own executable that do not outlive us |
 //! | [`table`], [`progress`], [`exit`] | what people and programs see |
@@ -29,6 +30,7 @@ pub mod progress;
 pub mod serve;
 pub mod settings;
 pub mod signals;
+pub mod sim;
 pub mod split;
 pub mod table;
 pub mod up;

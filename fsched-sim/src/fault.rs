@@ -73,6 +73,29 @@ pub enum Fault {
         /// Forward, or back.
         millis: i64,
     },
+    /// A worker's clock runs at another speed from now on, and keeps what it has got ahead by or fallen behind.
+    Drift {
+        /// Which worker.
+        worker: usize,
+        /// How many of its seconds pass in a thousand; above zero.
+        permille: u32,
+        /// For how long.
+        lasts: Duration,
+    },
+    /// A worker's kernel gives everybody wider masks than it was told: all ways, for those who share and for those who do not.
+    Widen {
+        /// Which worker.
+        worker: usize,
+        /// For how long.
+        lasts: Duration,
+    },
+    /// A worker's kernel refuses to enforce any new mask: no lease is given at all.
+    Unenforced {
+        /// Which worker.
+        worker: usize,
+        /// For how long.
+        lasts: Duration,
+    },
     /// A worker's kernel refuses: no exclusive leases (`EBUSY`), no new arrangement of those who share (`ENOSPC`).
     Allocator {
         /// Which worker.
@@ -96,21 +119,30 @@ pub enum Fault {
     },
 }
 
+/// What a kernel refuses now.
+#[derive(Debug, Default)]
+pub struct Switches {
+    /// Exclusive leases and arrangements.
+    pub divisions: AtomicBool,
+    /// Any lease.
+    pub leases: AtomicBool,
+}
+
 /// An allocator whose kernel refuses as long as a switch is on.
 #[derive(Debug)]
 pub struct Refusing<A> {
     inner: A,
-    refuses: Arc<AtomicBool>,
+    refuses: Arc<Switches>,
 }
 
 impl<A> Refusing<A> {
-    /// `inner`, until `refuses` is on.
-    pub fn new(inner: A, refuses: Arc<AtomicBool>) -> Self {
+    /// `inner`, until one of `refuses` is on.
+    pub fn new(inner: A, refuses: Arc<Switches>) -> Self {
         Self { inner, refuses }
     }
 
     fn refuses(&self) -> bool {
-        self.refuses.load(Ordering::Relaxed)
+        self.refuses.divisions.load(Ordering::Relaxed)
     }
 }
 
@@ -124,6 +156,10 @@ impl<A: CacheAllocator> CacheAllocator for Refusing<A> {
     }
 
     fn acquire(&mut self, domain: DomainId, ask: CacheAsk) -> Result<Grant, AllocateError> {
+        if self.refuses.leases.load(Ordering::Relaxed) {
+            let reason = "device or resource busy".to_owned();
+            return Err(AllocateError::Enforcement { domain, reason });
+        }
         if self.refuses() && matches!(ask, CacheAsk::Exclusive(_)) {
             return Err(AllocateError::Exhausted(domain));
         }
@@ -162,13 +198,16 @@ mod tests {
     #[test]
     fn those_who_share_get_their_lease_also_from_a_kernel_that_refuses() {
         let domains = conformance::domains(1, 8);
-        let refuses = Arc::new(AtomicBool::new(true));
+        let refuses = Arc::new(Switches { divisions: true.into(), ..Switches::default() });
         let mut allocator = Refusing::new(MemoryAllocator::new(domains, false), Arc::clone(&refuses));
         let domain = allocator.domains()[0].id;
         let ways = Ways::clamped(2);
         assert!(allocator.acquire(domain, CacheAsk::Exclusive(ways)).is_err());
         assert!(allocator.acquire(domain, CacheAsk::Shared(ways)).is_ok());
-        refuses.store(false, Ordering::Relaxed);
+        refuses.leases.store(true, Ordering::Relaxed);
+        assert!(allocator.acquire(domain, CacheAsk::Shared(ways)).is_err());
+        refuses.leases.store(false, Ordering::Relaxed);
+        refuses.divisions.store(false, Ordering::Relaxed);
         assert!(allocator.acquire(domain, CacheAsk::Exclusive(ways)).is_ok());
     }
 }

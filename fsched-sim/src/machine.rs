@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use fsched_core::cache::{Bytes, CacheDomain, DomainId, WayMask};
@@ -15,7 +15,7 @@ use fsched_core::time::Timestamp;
 use fsched_core::worker::{MachineStatus, Worker, WorkerConfig};
 
 use crate::SimFunction;
-use crate::fault::Refusing;
+use crate::fault::{Refusing, Switches};
 use crate::policy::{Policy, Scene};
 use crate::rates::{Rates, Runner};
 use crate::truths::Truth;
@@ -106,14 +106,22 @@ pub struct Machine {
     pub(crate) calls: BTreeMap<AttemptId, u64>,
     /// What its worker was told last.
     clock: Timestamp,
-    /// How far its clock is from true time, nanoseconds.
+    /// How far its clock is from true time, nanoseconds, at `drifts_from`.
     skew: i64,
+    /// How many of its nanoseconds pass in a thousand, from when on.
+    permille: u32,
+    drifts_from: Timestamp,
+    /// Whether masks are wider than anybody thinks.
+    widens: bool,
     slow: f64,
-    pub(crate) refuses: Arc<AtomicBool>,
+    pub(crate) refuses: Arc<Switches>,
     pub(crate) partitioned_until: Timestamp,
     pub(crate) hangs_until: Timestamp,
     pub(crate) slow_until: Timestamp,
     pub(crate) refuses_until: Timestamp,
+    pub(crate) unenforced_until: Timestamp,
+    pub(crate) drifts_until: Timestamp,
+    pub(crate) widens_until: Timestamp,
     /// How often it was started.
     pub(crate) life: u64,
     /// When its worker is to be ticked next, in true time.
@@ -143,12 +151,18 @@ impl Machine {
             calls: BTreeMap::new(),
             clock: now,
             skew: 0,
+            permille: 1000,
+            drifts_from: now,
+            widens: false,
             slow: 1.0,
             refuses: Arc::default(),
             partitioned_until: Timestamp(0),
             hangs_until: Timestamp(0),
             slow_until: Timestamp(0),
             refuses_until: Timestamp(0),
+            unenforced_until: Timestamp(0),
+            drifts_until: Timestamp(0),
+            widens_until: Timestamp(0),
             life: 0,
             tick_at: None,
             generations: 0,
@@ -207,9 +221,27 @@ impl Machine {
         self.skew = self.skew.saturating_add(millis.saturating_mul(1_000_000));
     }
 
+    /// What its clock got ahead of true time since it runs at this speed, nanoseconds.
+    fn drifted(&self, now: Timestamp) -> i64 {
+        let passed = i128::try_from(now.since(self.drifts_from).as_nanos()).unwrap_or(i128::MAX);
+        let drifted = passed.saturating_mul(i128::from(self.permille) - 1000) / 1000;
+        i64::try_from(drifted).unwrap_or(i64::MAX)
+    }
+
+    /// Its clock runs at another speed from now on.
+    pub(crate) fn drift(&mut self, now: Timestamp, permille: u32) {
+        self.skew = self.skew.saturating_add(self.drifted(now));
+        (self.permille, self.drifts_from) = (permille.max(1), now);
+    }
+
+    pub(crate) fn widen(&mut self, widens: bool) {
+        self.widens = widens;
+    }
+
     /// What its clock says: it never goes back.
     fn clock(&mut self, now: Timestamp) -> Timestamp {
-        self.clock = self.clock.max(Timestamp(now.0.saturating_add_signed(self.skew)));
+        let skew = self.skew.saturating_add(self.drifted(now));
+        self.clock = self.clock.max(Timestamp(now.0.saturating_add_signed(skew)));
         self.clock
     }
 
@@ -226,8 +258,10 @@ impl Machine {
     /// When its worker wants to be ticked, in true time.
     pub(crate) fn wants_tick(&self, now: Timestamp) -> Option<Timestamp> {
         let due = self.worker.as_ref()?.next_tick()?;
-        // Like the node: it waits for as long as its clock says now.
-        Some(now + due.since(self.clock))
+        // Like the node: it waits for as long as its clock says now, which is another time where that runs at another speed.
+        let wait =
+            due.since(self.clock).as_nanos().saturating_mul(1000).div_ceil(u128::from(self.permille.max(1)));
+        Some(now + Duration::from_nanos(u64::try_from(wait).unwrap_or(u64::MAX)))
     }
 
     pub(crate) fn put_file(&mut self, now: Timestamp, file: ContentHash) {
@@ -313,7 +347,11 @@ impl Machine {
     }
 
     pub(crate) fn refuse(&self, refuses: bool) {
-        self.refuses.store(refuses, Ordering::Relaxed);
+        self.refuses.divisions.store(refuses, Ordering::Relaxed);
+    }
+
+    pub(crate) fn refuse_leases(&self, refuses: bool) {
+        self.refuses.leases.store(refuses, Ordering::Relaxed);
     }
 
     /// Somebody came, went, or got another mask: how fast all get on from now, in those domains where that is so. The ends that are
@@ -334,7 +372,10 @@ impl Machine {
             let here: Vec<(AttemptId, WayMask)> = worker
                 .running()
                 .filter(|running| running.domain == domain.id && gets_on(&running.attempt))
-                .map(|running| (running.attempt, running.mask))
+                .map(|running| {
+                    let wider = domain.geometry.usable().filter(|_| self.widens);
+                    (running.attempt, wider.unwrap_or(running.mask))
+                })
                 .collect();
             if settled.factor == factor && settled.here == here {
                 continue;

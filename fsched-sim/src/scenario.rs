@@ -234,6 +234,9 @@ impl Fault {
             | Self::Break { worker }
             | Self::Skew { worker, .. }
             | Self::Allocator { worker, .. }
+            | Self::Unenforced { worker, .. }
+            | Self::Widen { worker, .. }
+            | Self::Drift { worker, .. }
             | Self::Drain { worker, .. } => *worker %= hosts.max(1),
             Self::Benchmark { function } => *function %= functions.max(1),
             Self::Lose { .. } | Self::Repeat { .. } | Self::RestartMaster { .. } | Self::CancelOldest => {}

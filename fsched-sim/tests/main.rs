@@ -2,5 +2,6 @@
 
 mod closed_form;
 mod determinism;
+mod mutations;
 mod rig;
 mod seeds;

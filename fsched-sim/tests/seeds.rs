@@ -63,6 +63,13 @@ fn fault() -> impl Strategy<Value = Fault> {
         lasts().prop_map(|down| Fault::RestartMaster { down }),
         (worker(), -20_000i64..20_000).prop_map(|(worker, millis)| Fault::Skew { worker, millis }),
         (worker(), lasts()).prop_map(|(worker, lasts)| Fault::Allocator { worker, lasts }),
+        (worker(), lasts()).prop_map(|(worker, lasts)| Fault::Unenforced { worker, lasts }),
+        (worker(), lasts()).prop_map(|(worker, lasts)| Fault::Widen { worker, lasts }),
+        (worker(), 500u32..2_000, lasts()).prop_map(|(worker, permille, lasts)| Fault::Drift {
+            worker,
+            permille,
+            lasts
+        }),
         (worker(), lasts()).prop_map(|(worker, lasts)| Fault::Drain { worker, lasts }),
         Just(Fault::CancelOldest),
         (0usize..4).prop_map(|function| Fault::Benchmark { function }),

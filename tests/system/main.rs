@@ -18,6 +18,7 @@
 //! | [`safety`] | who may talk to us |
 //! | [`transfer`] | files reach workers once, whole; orders whose line breaks are not forgotten |
 //! | [`durability`] | what was accepted is not lost |
+//! | [`simulation`] | `fsched sim` and `fsched record` |
 //! | [`command_line`] | `fsched` for people and for programs |
 //! | [`kernel`] | what is so only on a kernel with resctrl |
 //! | [`harness`] | what they stand on |
@@ -38,5 +39,6 @@ mod runs;
 mod safety;
 mod service;
 mod shutdown;
+mod simulation;
 mod transfer;
 mod trees;

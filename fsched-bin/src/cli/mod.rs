@@ -7,12 +7,14 @@
 //! | `run.rs` | `fsched run` and `fsched benchmark` |
 //! | `profile.rs` | `fsched profile` |
 //! | `invocations.rs` | `fsched invocations list`, `show`, `cancel` |
+//! | `record.rs` | `fsched record` |
 //! | `workers.rs` | `fsched workers list`, `add`, `drain`, `remove`, and `fsched status` |
 //! | `session.rs` | one command at work: the client, the output, Ctrl-C |
 
 mod function;
 mod invocations;
 pub(crate) mod profile;
+mod record;
 mod run;
 mod session;
 mod workers;
@@ -24,7 +26,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::settings::{MasterFlags, MasterSettings, WorkerFlags, WorkerSettings};
-use crate::{demo, doctor, exit, predictor, serve, split, up};
+use crate::{demo, doctor, exit, predictor, serve, sim, split, up};
 
 pub(crate) use run::EXECUTE;
 
@@ -118,6 +120,9 @@ enum Command {
     /// List, add, drain and remove workers
     #[command(subcommand)]
     Workers(workers::Workers),
+    /// Write what the master ran as a trace, for `fsched sim`
+    #[command(after_help = record::HELP)]
+    Record(record::RecordArgs),
     /// Show what the master is doing
     Status,
     /// See it work: a master, two workers, three functions of different cache appetite
@@ -131,6 +136,9 @@ enum Command {
     /// Show what this machine has, what fsched does with it, and what would help
     #[command(after_help = doctor::HELP)]
     Doctor,
+    /// Simulate clusters under virtual time, and compare policies
+    #[command(subcommand)]
+    Sim(sim::Sim),
     /// Look at how a cache is split
     #[command(subcommand)]
     Split(split::Split),
@@ -170,6 +178,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Predictor(command) => predictor::run(&command, global.json),
         Command::Demo(args) => demo::run(&args, global.json),
         Command::Doctor => doctor::run(global.json),
+        Command::Sim(command) => command.run(global.json),
         Command::Split(command) => command.run(global.json),
         Command::Config { of } => print_text(match of {
             Program::Master => MasterSettings::SAMPLE,
@@ -186,6 +195,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Run(args) => Session::work(&global, async |session| args.run(session).await),
         Command::Invocations(command) => Session::work(&global, async |session| command.run(session).await),
         Command::Workers(command) => Session::work(&global, async |session| command.run(session).await),
+        Command::Record(args) => Session::work(&global, async |session| args.run(session).await),
         Command::Status => Session::work(&global, async |session| workers::status(session).await),
     };
     ExitCode::from(code)

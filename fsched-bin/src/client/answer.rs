@@ -195,6 +195,9 @@ pub struct InvocationRow {
     /// Ways asked for, then got.
     #[serde(default)]
     pub ways: Option<u8>,
+    /// When it was accepted, since 1970.
+    #[serde(default)]
+    pub submitted: Option<Time>,
     /// How long it ran.
     #[serde(default)]
     pub seconds: Option<f64>,

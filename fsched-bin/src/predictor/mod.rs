@@ -61,20 +61,24 @@ Examples:
 /// Does what was said.
 pub fn run(command: &Predictor, json: bool) -> u8 {
     let trains = !matches!(command, Predictor::Show(_));
-    let result = if trains && std::env::var_os(THREADS_VARIABLE).is_none() {
-        in_a_child()
-    } else {
+    let child = if trains { in_a_child_unless_in_one() } else { None };
+    let result = child.unwrap_or_else(|| {
         match command {
             Predictor::Train(args) => train::run(args, json),
             Predictor::Eval(args) => evaluate::run(args, json),
             Predictor::Show(args) => show::run(args, json),
         }
         .map(|()| exit::DONE)
-    };
+    });
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         exit::FAILED
     })
+}
+
+/// The same command in a process fit to train; none: this one is.
+pub(crate) fn in_a_child_unless_in_one() -> Option<anyhow::Result<u8>> {
+    std::env::var_os(THREADS_VARIABLE).is_none().then(in_a_child)
 }
 
 /// The same command in a process that has the number of threads set: it cannot be set from inside.

@@ -10,6 +10,12 @@ pub(super) fn check(simulation: &Simulation) -> Result<(), String> {
         for domain in machine.domains() {
             let mut masks = BTreeMap::new();
             for running in worker.running().filter(|running| running.domain == domain.id) {
+                if running.class.0 > domain.geometry.classes {
+                    return Err(format!(
+                        "m{number}: {} is in class {} of {}",
+                        running.attempt, running.class, domain.geometry.classes
+                    ));
+                }
                 let mask = *masks.entry(running.class).or_insert(running.mask);
                 if mask != running.mask {
                     return Err(format!(

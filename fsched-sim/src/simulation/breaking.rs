@@ -61,6 +61,26 @@ impl Simulation {
                 machine.refuses_until = machine.refuses_until.max(now + lasts);
                 self.heals(now + lasts, worker);
             }
+            Fault::Unenforced { worker, lasts } => {
+                let machine = &mut self.machines[worker];
+                machine.refuse_leases(true);
+                machine.unenforced_until = machine.unenforced_until.max(now + lasts);
+                self.heals(now + lasts, worker);
+            }
+            Fault::Widen { worker, lasts } => {
+                let machine = &mut self.machines[worker];
+                machine.widen(true);
+                machine.widens_until = machine.widens_until.max(now + lasts);
+                self.settle(now, worker);
+                self.heals(now + lasts, worker);
+            }
+            Fault::Drift { worker, permille, lasts } => {
+                let machine = &mut self.machines[worker];
+                machine.drift(now, permille);
+                machine.drifts_until = machine.drifts_until.max(now + lasts);
+                self.settle(now, worker);
+                self.heals(now + lasts, worker);
+            }
             Fault::Drain { worker, lasts } => {
                 let key = self.machines[worker].key();
                 let known = self
@@ -99,6 +119,15 @@ impl Simulation {
         }
         if now >= machine.refuses_until {
             machine.refuse(false);
+        }
+        if now >= machine.unenforced_until {
+            machine.refuse_leases(false);
+        }
+        if now >= machine.widens_until {
+            machine.widen(false);
+        }
+        if now >= machine.drifts_until {
+            machine.drift(now, 1000);
         }
         self.settle(now, number);
     }

@@ -310,6 +310,11 @@ impl Simulation {
         self.open.keys().copied()
     }
 
+    /// When those were accepted.
+    pub fn open_since(&self) -> impl Iterator<Item = Timestamp> {
+        self.open.values().map(|open| open.submitted)
+    }
+
     /// What must never happen and did, as far as it shows in what the master has kept and said.
     pub fn violations(&self) -> &[String] {
         &self.violations

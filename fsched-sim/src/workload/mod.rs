@@ -17,7 +17,7 @@ mod trace;
 
 pub use self::azure2019::{Azure2019, Azure2019Files};
 pub use self::azure2021::Azure2021;
-pub use self::replay::{Part, Replay, parts};
+pub use self::replay::{MOST_COPIES, Part, Replay, parts};
 pub use self::synthetic::{Adversary, Pattern, Synthetic, adversarial};
 pub use self::trace::{Call, Open, Trace, TraceError, TraceFunction};
 

@@ -23,14 +23,15 @@ pub struct Part {
     pub function: usize,
 }
 
-/// The most copies of a trace.
-const MOST_COPIES: usize = 10_000;
+/// The most copies of a trace that are worth while.
+pub const MOST_COPIES: usize = 10_000;
 
-/// Which parts of how many copies of a trace keep about so many cores busy, functions in an order drawn by chance; and how many cores that
+/// Which parts of how many copies of a trace, so many at most, keep about so many cores busy, functions in an order drawn by chance; and how many cores that
 /// are. A function that would be too much is left out; `skip` says which are not to be there at all.
 pub fn parts(
     trace: &dyn Trace,
     cores: f64,
+    copies: usize,
     mut random: Random,
     skip: impl Fn(usize) -> bool,
 ) -> (Vec<Part>, f64) {
@@ -39,7 +40,7 @@ pub fn parts(
     let load = |function: usize| functions[function].calls as f64 * functions[function].seconds / length;
     let mut chosen = Vec::new();
     let mut busy = 0.0;
-    for copy in 0..MOST_COPIES {
+    for copy in 0..copies.min(MOST_COPIES) {
         let mut order: Vec<usize> = (0..functions.len()).filter(|&function| !skip(function)).collect();
         for i in (1..order.len()).rev() {
             order.swap(i, random.below(i as u64 + 1) as usize);
@@ -150,7 +151,7 @@ mod tests {
     fn replay(cores: f64, seed: u64) -> (Vec<Part>, Vec<Arrival>, f64) {
         let length = Duration::from_secs(100);
         let trace: Arc<dyn Trace> = Arc::new(Synthetic::new(&[0.1, 0.2, 0.4], Pattern::Even, length, 2.0));
-        let (parts, busy) = parts(&*trace, cores, Random::new(seed), |function| function == 1);
+        let (parts, busy) = parts(&*trace, cores, MOST_COPIES, Random::new(seed), |function| function == 1);
         let function = |part: &Part| {
             let curve = Curve::flat(trace.functions()[part.function].seconds, 1.0, Provenance::Measured);
             SimFunction::growing("f", InputSize(1_000_000), curve, 1.0)

@@ -1,0 +1,66 @@
+//! A policy of your own in the simulator, beside the platform's with true curves.
+//!
+//! `cargo run -p fsched-examples --example custom_policy`
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fsched_core::cache::{Bytes, CacheDomain, Ways};
+use fsched_core::master::MasterConfig;
+use fsched_core::predictor::{InterpolatingPredictor, Predictor};
+use fsched_core::scheduler::{Scheduler, SchedulerConfig};
+use fsched_core::worker::WorkerConfig;
+use fsched_sim::machine::{MachineConfig, StartUp};
+use fsched_sim::policy::{LeastStressed, Platform, Policy, Predictions, Scene};
+use fsched_sim::random::Random;
+use fsched_sim::rates::Contention;
+use fsched_sim::simulation::{Network, START};
+use fsched_sim::workload::{Adversary, Poisson, Sizes, adversarial};
+use fsched_sim::{SimConfig, Simulation};
+
+/// Places where the fewest ways are asked for, by what was seen so far. The allocator is the platform's.
+#[derive(Debug)]
+struct Mine;
+
+impl Policy for Mine {
+    fn predictor(&self, _: &Scene) -> Box<dyn Predictor> {
+        Box::new(InterpolatingPredictor::default())
+    }
+
+    fn scheduler(&self, _: &Scene) -> Box<dyn Scheduler> {
+        Box::new(LeastStressed {})
+    }
+}
+
+fn main() {
+    let domain = CacheDomain::nominal(8, Ways::clamped(20), Bytes::mib(1));
+    let functions = adversarial(Adversary::Cliffs, &[0.5; 6], &domain.geometry, Random::new(1));
+    let theirs = Platform { scheduler: SchedulerConfig::default(), predictions: Predictions::Oracle(1.0) };
+    let policies: [(&str, Arc<dyn Policy>); 2] =
+        [("mine", Arc::new(Mine)), ("true curves", Arc::new(theirs))];
+    for (name, policy) in policies {
+        let worker = WorkerConfig { cores: 8, memory: Bytes::mib(8192), ..WorkerConfig::default() };
+        let config = SimConfig {
+            seed: 1,
+            master: MasterConfig::default(),
+            policy,
+            benchmarked: 1,
+            machines: vec![MachineConfig { worker, domains: vec![domain.clone()], slowness: 1.0 }; 2],
+            functions: functions.clone(),
+            start_up: StartUp { cold: Duration::from_millis(20), warm: Duration::from_millis(1) },
+            network: Network::default(),
+        };
+        let sizes = Sizes::Fixed(functions[0].size());
+        let calls = Poisson::new(Random::new(2), START, Duration::from_millis(55), 6, sizes, 2_000);
+        let mut simulation = Simulation::new(config, Box::new(Contention::default()), Box::new(calls));
+        simulation.run_to_end(START + Duration::from_secs(3_600));
+        let ended = simulation.take_ended();
+        let slow =
+            |one: &fsched_sim::simulation::Ended| one.at.since(one.submitted).div_duration_f64(one.alone);
+        println!(
+            "{name}: {} calls, {:.3} times as long as alone",
+            ended.len(),
+            ended.iter().map(slow).sum::<f64>() / ended.len() as f64
+        );
+    }
+}

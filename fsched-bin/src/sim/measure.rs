@@ -1,0 +1,197 @@
+//! The numbers of one simulation.
+
+use std::collections::BTreeMap;
+
+use fsched_core::store::EndKind;
+use fsched_core::time::Timestamp;
+use fsched_sim::Simulation;
+use fsched_sim::simulation::Ended;
+use serde::Serialize;
+
+use super::statistics::{jain, quantile};
+
+/// What came of one policy on one workload under one seed. Slowdowns are over the run alone with the whole cache, without its start.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(super) struct Numbers {
+    pub(super) workload: String,
+    pub(super) policy: &'static str,
+    pub(super) seed: u64,
+    /// Which share of the cores the workload keeps busy if nothing is slowed down.
+    pub(super) load: f64,
+    pub(super) functions: usize,
+    /// Calls that count: after the warm-up.
+    pub(super) calls: u64,
+    /// Of those the ones that ended otherwise than well,
+    pub(super) failed: u64,
+    /// or did not end.
+    pub(super) unfinished: u64,
+    /// Slowdown by invocation, from the call to the outcome.
+    pub(super) mean: f64,
+    pub(super) p50: f64,
+    pub(super) p99: f64,
+    pub(super) p999: f64,
+    /// The mean over functions of their means.
+    pub(super) function_mean: f64,
+    /// What the mean is made of: waiting and messages, starting, and running; the last is 1 with the whole cache.
+    pub(super) queueing: f64,
+    pub(super) start: f64,
+    pub(super) cache: f64,
+    pub(super) cache_p99: f64,
+    /// Of functions' mean slowdowns.
+    pub(super) jain: f64,
+    pub(super) max_over_min: f64,
+    /// Ended well, per second.
+    pub(super) throughput: f64,
+    /// Shares that took more than 1.2, 1.5 and 2 times as long as alone.
+    pub(super) late_1_2: f64,
+    pub(super) late_1_5: f64,
+    pub(super) late_2: f64,
+    /// Ways asked for over ways there are, in the mean; may be more than 1.
+    pub(super) ways_asked: f64,
+    /// How often a second a mask changed of somebody who ran, in the whole cluster.
+    pub(super) mask_changes: f64,
+    pub(super) events: u64,
+}
+
+/// One look at the cluster.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Look {
+    /// Seconds after the workload's start.
+    pub(super) at: f64,
+    pub(super) ways_asked: f64,
+    pub(super) cores_busy: f64,
+    /// What a way is worth, seconds.
+    pub(super) price: f64,
+    /// Whose mask holds which ways in the first cache of the first machine: function and bits.
+    pub(super) masks: Vec<(u64, u32)>,
+}
+
+/// Collects what ends.
+#[derive(Debug)]
+pub(super) struct Tally {
+    /// Calls from then to then count.
+    from: Timestamp,
+    until: Timestamp,
+    slowdowns: Vec<f32>,
+    cache: Vec<f32>,
+    queueing: f64,
+    start: f64,
+    functions: BTreeMap<usize, (f64, u64)>,
+    failed: u64,
+    calls: u64,
+}
+
+impl Tally {
+    pub(super) fn new(from: Timestamp, until: Timestamp) -> Self {
+        Self {
+            from,
+            until,
+            slowdowns: Vec::new(),
+            cache: Vec::new(),
+            queueing: 0.0,
+            start: 0.0,
+            functions: BTreeMap::new(),
+            failed: 0,
+            calls: 0,
+        }
+    }
+
+    pub(super) fn add(&mut self, ended: &[Ended]) {
+        for one in ended {
+            if one.submitted < self.from || one.submitted >= self.until {
+                continue;
+            }
+            self.calls += 1;
+            let Some(ran) = one.ran.filter(|_| one.end == EndKind::Exited(0)) else {
+                self.failed += 1;
+                continue;
+            };
+            let alone = one.alone.as_secs_f64().max(1e-9);
+            let all = one.at.since(one.submitted);
+            let (start, waited) = (one.start.min(ran), all.saturating_sub(ran));
+            let slowdown = all.as_secs_f64() / alone;
+            self.slowdowns.push(slowdown as f32);
+            self.cache.push((ran.saturating_sub(start).as_secs_f64() / alone) as f32);
+            self.queueing += waited.as_secs_f64() / alone;
+            self.start += start.as_secs_f64() / alone;
+            let function = self.functions.entry(one.function).or_default();
+            *function = (function.0 + slowdown, function.1 + 1);
+        }
+    }
+
+    /// The numbers, and slowdowns at 200 quantiles.
+    pub(super) fn numbers(mut self, simulation: &Simulation, looks: &[Look]) -> (Numbers, Vec<f64>) {
+        self.slowdowns.sort_by(f32::total_cmp);
+        self.cache.sort_by(f32::total_cmp);
+        let n = self.slowdowns.len().max(1) as f64;
+        let mean = |values: &[f32]| values.iter().map(|value| f64::from(*value)).sum::<f64>() / n;
+        let late =
+            |bound: f32| (self.slowdowns.len() - self.slowdowns.partition_point(|s| *s <= bound)) as f64 / n;
+        let means: Vec<f64> = self.functions.values().map(|(sum, count)| sum / *count as f64).collect();
+        let (least, most) = means.iter().fold((f64::INFINITY, 0.0_f64), |(a, b), x| (a.min(*x), b.max(*x)));
+        let unfinished =
+            simulation.open_since().filter(|submitted| (self.from..self.until).contains(submitted)).count()
+                as u64;
+        let seconds = self.until.since(self.from).as_secs_f64().max(1e-9);
+        let changes: u64 = simulation.machines().iter().map(|machine| machine.mask_changes()).sum();
+        let counted: Vec<&Look> = looks.iter().collect();
+        let numbers = Numbers {
+            functions: simulation.config().functions.len(),
+            calls: self.calls + unfinished,
+            failed: self.failed,
+            unfinished,
+            mean: mean(&self.slowdowns),
+            p50: quantile(&self.slowdowns, 0.5),
+            p99: quantile(&self.slowdowns, 0.99),
+            p999: quantile(&self.slowdowns, 0.999),
+            function_mean: means.iter().sum::<f64>() / means.len().max(1) as f64,
+            queueing: self.queueing / n,
+            start: self.start / n,
+            cache: mean(&self.cache),
+            cache_p99: quantile(&self.cache, 0.99),
+            jain: jain(&means),
+            max_over_min: if means.is_empty() { 1.0 } else { most / least },
+            throughput: self.slowdowns.len() as f64 / seconds,
+            late_1_2: late(1.2),
+            late_1_5: late(1.5),
+            late_2: late(2.0),
+            ways_asked: counted.iter().map(|look| look.ways_asked).sum::<f64>() / counted.len().max(1) as f64,
+            mask_changes: changes as f64
+                / simulation.now().since(fsched_sim::simulation::START).as_secs_f64().max(1e-9),
+            events: simulation.counts().events,
+            ..Numbers::default()
+        };
+        let quantiles = (1..=200).map(|i| quantile(&self.slowdowns, f64::from(i) / 200.0)).collect();
+        (numbers, quantiles)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use fsched_core::function::InputSize;
+    use fsched_core::id::InvocationId;
+
+    use super::*;
+
+    #[test]
+    fn a_slowdown_is_made_of_waiting_starting_and_running() {
+        let ended = |submitted: u64, ran: Option<u64>| Ended {
+            invocation: InvocationId(submitted),
+            function: 0,
+            input_size: InputSize(1),
+            submitted: Timestamp(submitted),
+            at: Timestamp(submitted) + Duration::from_secs(6),
+            ran: ran.map(Duration::from_secs),
+            start: Duration::from_secs(1),
+            alone: Duration::from_secs(2),
+            end: EndKind::Exited(0),
+        };
+        let mut tally = Tally::new(Timestamp(10), Timestamp(20));
+        tally.add(&[ended(9, Some(4)), ended(10, Some(4)), ended(19, None), ended(20, Some(4))]);
+        // Two seconds waited, one started, three ran; alone two.
+        assert_eq!((tally.calls, tally.failed), (2, 1));
+        assert_eq!((tally.queueing, tally.start, tally.cache[0], tally.slowdowns[0]), (1.0, 0.5, 1.5, 3.0));
+    }
+}
