@@ -1,6 +1,4 @@
-//! A policy of your own in the simulator, beside the platform's with true curves.
-//!
-//! `cargo run -p fsched-examples --example custom_policy`
+//! A policy of one's own on a simulated cluster, beside the platform's with true curves.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,13 +10,10 @@ use fsched_core::scheduler::{Scheduler, SchedulerConfig};
 use fsched_core::worker::WorkerConfig;
 use fsched_sim::machine::{MachineConfig, StartUp};
 use fsched_sim::policy::{LeastStressed, Platform, Policy, Predictions, Scene};
-use fsched_sim::random::Random;
-use fsched_sim::rates::Contention;
 use fsched_sim::simulation::{Network, START};
 use fsched_sim::workload::{Adversary, Poisson, Sizes, adversarial};
-use fsched_sim::{SimConfig, Simulation};
+use fsched_sim::{SimConfig, Simulation, random::Random, rates::Contention};
 
-/// Places where the fewest ways are asked for, by what was seen so far. The allocator is the platform's.
 #[derive(Debug)]
 struct Mine;
 
@@ -36,8 +31,7 @@ fn main() {
     let domain = CacheDomain::nominal(8, Ways::clamped(20), Bytes::mib(1));
     let functions = adversarial(Adversary::Cliffs, &[0.5; 6], &domain.geometry, Random::new(1));
     let theirs = Platform { scheduler: SchedulerConfig::default(), predictions: Predictions::Oracle(1.0) };
-    let policies: [(&str, Arc<dyn Policy>); 2] =
-        [("mine", Arc::new(Mine)), ("true curves", Arc::new(theirs))];
+    let policies: [(&str, Arc<dyn Policy>); 2] = [("mine", Arc::new(Mine)), ("theirs", Arc::new(theirs))];
     for (name, policy) in policies {
         let worker = WorkerConfig { cores: 8, memory: Bytes::mib(8192), ..WorkerConfig::default() };
         let config = SimConfig {
@@ -51,16 +45,11 @@ fn main() {
             network: Network::default(),
         };
         let sizes = Sizes::Fixed(functions[0].size());
-        let calls = Poisson::new(Random::new(2), START, Duration::from_millis(55), 6, sizes, 2_000);
+        let calls = Poisson::new(Random::new(2), START, Duration::from_millis(65), 6, sizes, 2_000);
         let mut simulation = Simulation::new(config, Box::new(Contention::default()), Box::new(calls));
         simulation.run_to_end(START + Duration::from_secs(3_600));
         let ended = simulation.take_ended();
-        let slow =
-            |one: &fsched_sim::simulation::Ended| one.at.since(one.submitted).div_duration_f64(one.alone);
-        println!(
-            "{name}: {} calls, {:.3} times as long as alone",
-            ended.len(),
-            ended.iter().map(slow).sum::<f64>() / ended.len() as f64
-        );
+        let times = ended.iter().map(|one| one.at.since(one.submitted).div_duration_f64(one.alone));
+        println!("{name}: {:.3} times as long as alone", times.sum::<f64>() / ended.len() as f64);
     }
 }

@@ -327,7 +327,7 @@ mod tests {
         [[workloads]]
         name = "even"
         load = [0.3, 0.5]
-        calls = { kind = "synthetic", pattern = "bursty", functions = 3, length = "1min" }
+        calls = { kind = "synthetic", pattern = "bursty", functions = 3, length = "1m" }
         [[workloads]]
         name = "cliffs"
         load = 0.5
@@ -341,6 +341,17 @@ mod tests {
         assert_eq!(names, ["even at 0.3", "even at 0.5", "cliffs"]);
         assert_eq!((experiment.seeds, experiment.benchmarked), (10, 2));
         assert!(experiment.trains());
+    }
+
+    #[test]
+    fn the_examples_are_read() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/sim");
+        let files: Vec<PathBuf> =
+            std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert!(files.len() >= 5, "{files:?}");
+        for file in files {
+            Experiment::read(&file).unwrap();
+        }
     }
 
     #[test]

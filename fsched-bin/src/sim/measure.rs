@@ -1,6 +1,7 @@
 //! The numbers of one simulation.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use fsched_core::store::EndKind;
 use fsched_core::time::Timestamp;
@@ -10,7 +11,8 @@ use serde::Serialize;
 
 use super::statistics::{jain, quantile};
 
-/// What came of one policy on one workload under one seed. Slowdowns are over the run alone with the whole cache, without its start.
+/// What came of one policy on one workload under one seed. Slowdowns are over the run alone with the whole cache, without its start; runs
+/// that take less than 10 ms alone count as if they took that (bounded slowdown: Feitelson et al., JSSPP 1997).
 #[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct Numbers {
     pub(super) workload: String,
@@ -66,6 +68,9 @@ pub(super) struct Look {
     pub(super) masks: Vec<(u64, u32)>,
 }
 
+/// Shorter runs count as this long.
+const BOUND: Duration = Duration::from_millis(10);
+
 /// Collects what ends.
 #[derive(Debug)]
 pub(super) struct Tally {
@@ -106,14 +111,16 @@ impl Tally {
                 self.failed += 1;
                 continue;
             };
-            let alone = one.alone.as_secs_f64().max(1e-9);
-            let all = one.at.since(one.submitted);
-            let (start, waited) = (one.start.min(ran), all.saturating_sub(ran));
-            let slowdown = all.as_secs_f64() / alone;
+            let bound = one.alone.max(BOUND).as_secs_f64();
+            let (start, waited) = (one.start.min(ran), one.at.since(one.submitted).saturating_sub(ran));
+            let lost = ran.saturating_sub(start).as_secs_f64() - one.alone.as_secs_f64();
+            let cache = 1.0 + lost.max(0.0) / bound;
+            let (queueing, start) = (waited.as_secs_f64() / bound, start.as_secs_f64() / bound);
+            let slowdown = queueing + start + cache;
             self.slowdowns.push(slowdown as f32);
-            self.cache.push((ran.saturating_sub(start).as_secs_f64() / alone) as f32);
-            self.queueing += waited.as_secs_f64() / alone;
-            self.start += start.as_secs_f64() / alone;
+            self.cache.push(cache as f32);
+            self.queueing += queueing;
+            self.start += start;
             let function = self.functions.entry(one.function).or_default();
             *function = (function.0 + slowdown, function.1 + 1);
         }
@@ -168,8 +175,6 @@ impl Tally {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use fsched_core::function::InputSize;
     use fsched_core::id::InvocationId;
 

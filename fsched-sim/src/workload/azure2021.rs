@@ -78,7 +78,8 @@ impl Rows {
         let [app, function, end, duration] = self.places;
         let read = |fields: super::trace::Fields| {
             let name = format!("{}/{}", fields.text(app)?, fields.text(function)?);
-            let (end, seconds) = (fields.number(end)?, fields.number(duration)?);
+            // It counts milliseconds: what took less says 0.
+            let (end, seconds) = (fields.number(end)?, fields.number(duration)?.max(1e-3));
             Ok(Row { name, start: end - seconds, seconds })
         };
         Some(self.table.next()?.and_then(read))
