@@ -11,12 +11,15 @@ use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+/// A curve and its text.
+type Entry = (Arc<Curve>, Box<RawValue>);
+
 /// How many curves each thread remembers; beyond, it begins anew.
 const KEPT: usize = 256;
 
 thread_local! {
     /// By where they lie, which they do as long as they are remembered.
-    static WRITTEN: RefCell<HashMap<usize, (Arc<Curve>, Box<RawValue>)>> = RefCell::default();
+    static WRITTEN: RefCell<HashMap<usize, Entry>> = RefCell::default();
     static READ: RefCell<HashMap<Box<str>, Arc<Curve>>> = RefCell::default();
 }
 
