@@ -43,10 +43,11 @@ async fn main() -> anyhow::Result<()> {
     master.add_worker(here).await?;
 
     let content = "#!/bin/sh\necho hello from process $$, input size $1\n";
-    let (name, command, needs) = ("hello".parse()?, None, Needs::default());
+    let (tenant, name, needs) = (Default::default(), "hello".parse()?, Needs::default());
     let (file, file_size) = (master.files().put(content.as_bytes())?, Bytes(content.len() as u64));
-    let timeout = Duration::from_secs(10);
-    let function = master.push(FunctionSpec { name, file, file_size, command, needs, timeout }).await?;
+    let (command, timeout) = (None, Duration::from_secs(10));
+    let function =
+        master.push(FunctionSpec { tenant, name, file, file_size, command, needs, timeout }).await?;
     let ticket = master.submit(Submission::new(function.id, InputSize(1000))).await?;
     if let Outcome::Ran { worker, report } = ticket.await {
         print!("{worker}, {:?}: {}", report.wall, String::from_utf8_lossy(&report.stdout.bytes));

@@ -53,7 +53,10 @@ pub fn invocations(rows: &[InvocationRow]) -> String {
     if rows.is_empty() {
         return "No invocations.".to_owned();
     }
-    let header = ["id", "function", "input size", "state", "mode", "worker", "ways", "time"];
+    let mut header = vec!["id", "function", "input size", "state", "mode", "worker", "ways", "time"];
+    // Where nobody has a name, it would say the same in every line.
+    let named = rows.iter().any(|row| !row.tenant.is_default());
+    header.extend(named.then_some("tenant"));
     let line = |row: &InvocationRow| {
         let function = row
             .name
@@ -64,7 +67,7 @@ pub fn invocations(rows: &[InvocationRow]) -> String {
             (Some(ending), _) => ending.replace('_', " "),
             (None, _) => row.state.clone(),
         };
-        vec![
+        let mut line = vec![
             row.id.clone(),
             function,
             scalar(&row.input_size),
@@ -73,7 +76,9 @@ pub fn invocations(rows: &[InvocationRow]) -> String {
             or_dash(row.worker.clone().unwrap_or_default()),
             or_dash(row.ways.map(|ways| ways.to_string()).unwrap_or_default()),
             or_dash(row.seconds.map(seconds).unwrap_or_default()),
-        ]
+        ];
+        line.extend(named.then(|| row.tenant.to_string()));
+        line
     };
     plain(&header, &["input size", "ways", "time"], rows.iter().map(line).collect())
 }
@@ -243,6 +248,20 @@ ID    FUNCTION      INPUT SIZE  STATE        MODE         WORKER  WAYS     TIME
 i-12  lookup (f-1)        4096  exited 0     BENCHMARKED  w-1        5  51.0 ms
 i-3   f-9                    7  queued       -            -          -        -
 i-2   f-9                    7  lost worker  -            -          -        -";
+        assert_eq!(invocations(&rows), expected);
+    }
+
+    #[test]
+    fn where_there_are_tenants_each_invocation_says_whose_it_is() {
+        let rows: Vec<InvocationRow> = serde_json::from_value(json!([
+            {"id": "i-2", "function": "f-9", "input_size": 7, "state": "queued", "tenant": "team-blue"},
+            {"id": "i-1", "function": "f-9", "input_size": 7, "state": "queued", "tenant": "default"},
+        ]))
+        .unwrap();
+        let expected = "\
+ID   FUNCTION  INPUT SIZE  STATE   MODE  WORKER  WAYS  TIME  TENANT
+i-2  f-9                7  queued  -     -          -     -  team-blue
+i-1  f-9                7  queued  -     -          -     -  default";
         assert_eq!(invocations(&rows), expected);
     }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cache::Bytes;
 use crate::id::{ContentHash, FunctionId};
+use crate::tenant::Tenant;
 use crate::time::Timestamp;
 
 /// How much input an invocation gets: the number that is passed as its last argument.
@@ -197,6 +198,9 @@ impl Default for Needs {
 /// What a user says when pushing a function.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FunctionSpec {
+    /// Who pushes it. Before there were tenants, there was none but the default.
+    #[serde(default, skip_serializing_if = "Tenant::is_default")]
+    pub tenant: Tenant,
     /// Pushing a name again makes a new version.
     pub name: FunctionName,
     /// The file's content.

@@ -19,11 +19,14 @@ use crate::id::{AttemptId, BenchmarkId, ContentHash, FunctionId, InvocationId, W
 use crate::predictor::Knowledge;
 use crate::sample::Segment;
 use crate::store::EndKind;
+use crate::tenant::Tenant;
 use crate::time::Timestamp;
 
 /// What a client asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Submission {
+    /// On whose behalf.
+    pub tenant: Tenant,
     /// Which function.
     pub function: FunctionId,
     /// What to run it with; none: the function's own command, else the file itself.
@@ -44,6 +47,7 @@ impl Submission {
     /// A function on so much input, and nothing special.
     pub fn new(function: FunctionId, input_size: InputSize) -> Self {
         Self {
+            tenant: Tenant::default(),
             function,
             command: None,
             input_size,
@@ -132,6 +136,8 @@ pub struct Order {
     pub term: u64,
     /// Which try of which invocation.
     pub attempt: AttemptId,
+    /// On whose behalf, for logs.
+    pub tenant: Tenant,
     /// Which function, for logs and metrics.
     pub function: FunctionId,
     /// The function's file.

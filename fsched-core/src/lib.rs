@@ -14,7 +14,7 @@
 //! | `host` | what the machine at hand has: resctrl, CPUID, rights, means to confine (feature `resctrl`, Linux) |
 //! | [`split`] | pure solvers: who gets how many ways of one cache, and which |
 //! | [`cluster`] | the workers and what is promised on them |
-//! | [`cache`], [`curve`], [`sample`], [`function`], [`invocation`], [`id`], [`time`] | the words |
+//! | [`cache`], [`curve`], [`sample`], [`function`], [`invocation`], [`id`], [`tenant`], [`time`] | the words |
 //! | `mock` | mocks of the seams, for tests (feature `test-util`) |
 //!
 //! Nothing here reads a clock: `now` is passed in, so that the simulator runs the same objects under virtual time.
@@ -38,6 +38,7 @@ pub mod sample;
 pub mod scheduler;
 pub mod split;
 pub mod store;
+pub mod tenant;
 pub mod time;
 pub mod transport;
 pub mod worker;

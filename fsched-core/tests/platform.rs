@@ -71,7 +71,7 @@ async fn a_benchmark_brings_a_report() {
     let platform = Platform::start().await;
     let worker = platform.worker(1, |_| Script::succeed(Duration::from_millis(20))).await;
     let function = platform.push("f").await;
-    let request = BenchmarkRequest { function: function.id, command: None, input_size: InputSize(10) };
+    let request = BenchmarkRequest::new(function.id, InputSize(10));
     let ticket = platform.master.benchmark(request).await.unwrap();
     let report = within(ticket).await.unwrap();
     assert_eq!((report.function, report.worker, report.enforced), (function.id, worker.id, false));
@@ -85,7 +85,7 @@ async fn a_benchmark_that_nobody_waits_for_is_ended() {
     let platform = Platform::start().await;
     let worker = platform.worker(1, |_| Script::Wait).await;
     let function = platform.push("f").await;
-    let request = BenchmarkRequest { function: function.id, command: None, input_size: InputSize(10) };
+    let request = BenchmarkRequest::new(function.id, InputSize(10));
     let ticket = platform.master.benchmark(request.clone()).await.unwrap();
     let launch = within(worker.launcher.until_launched(1)).await.remove(0);
     drop(ticket);
@@ -99,7 +99,7 @@ async fn a_failing_run_fails_its_benchmark() {
     let platform = Platform::start().await;
     platform.worker(1, |_| Script::End(ended(ExitKind::Exited(3), Duration::from_millis(1)))).await;
     let function = platform.push("f").await;
-    let request = BenchmarkRequest { function: function.id, command: None, input_size: InputSize(10) };
+    let request = BenchmarkRequest::new(function.id, InputSize(10));
     let error = within(platform.master.benchmark(request).await.unwrap()).await.unwrap_err();
     let BenchmarkError::Failed { report, .. } = error else { panic!("{error}") };
     assert_eq!(report.ending, Ending::Exited(3));

@@ -1,4 +1,6 @@
-//! Who may talk to us: the bearer token, and the checks that keep web pages of others out.
+//! Who may talk to us: the bearer tokens, and the checks that keep web pages of others out.
+
+mod tenants;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -6,7 +8,10 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use actix_web::http::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
+use fsched_core::tenant::Tenant;
 use subtle::ConstantTimeEq;
+
+pub use tenants::{TenantTokens, TenantTokensError};
 
 use crate::error::{ApiError, Code};
 
@@ -28,6 +33,10 @@ impl Token {
     /// Whether `presented` is this token, in a time that does not depend on where they differ.
     pub fn matches(&self, presented: &[u8]) -> bool {
         self.0.as_bytes().ct_eq(presented).into()
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        self.matches(other.0.as_bytes())
     }
 
     /// The value of the `Authorization` header that shows it.
@@ -78,6 +87,9 @@ pub fn check_listen(address: SocketAddr, token: Option<&Token>) -> Result<(), Li
 #[derive(Debug, Clone, Default)]
 pub struct Guard {
     token: Option<Token>,
+    tenants: TenantTokens,
+    /// Whoever shows the token without a name, or none where there are none.
+    nameless: Tenant,
 }
 
 impl Guard {
@@ -91,14 +103,19 @@ impl Guard {
 
     /// A guard that asks for `token`; none: it only keeps web pages out.
     pub fn new(token: Option<Token>) -> Self {
-        Self { token }
+        Self::with_tenants(token, TenantTokens::default())
     }
 
-    /// Whether a request with these headers may go on to `path`.
+    /// A guard that asks for `token`, or for that of a tenant.
+    pub fn with_tenants(token: Option<Token>, tenants: TenantTokens) -> Self {
+        Self { token, tenants, nameless: Tenant::default() }
+    }
+
+    /// Whether a request with these headers may go on to `path`, and on whose behalf.
     ///
     /// # Errors
     /// `unauthorized` without the right token, `forbidden_origin` for what a web page of somebody else sends.
-    pub fn check(&self, path: &str, headers: &HeaderMap) -> Result<(), ApiError> {
+    pub fn check(&self, path: &str, headers: &HeaderMap) -> Result<Tenant, ApiError> {
         // Browsers always send `Host`; a request without one comes from no web page.
         let host = headers.get(HOST).map(|host| host.as_bytes());
         if let Some(origin) = headers.get(ORIGIN)
@@ -111,23 +128,30 @@ impl Guard {
                 Code::ForbiddenOrigin,
                 "without a token, the Host header has to be an IP address or localhost",
             )),
-            None => Ok(()),
-            Some(_) if Self::is_open(path) => Ok(()),
-            Some(token) => check_token(token, headers),
+            None => Ok(self.nameless.clone()),
+            Some(_) if Self::is_open(path) => Ok(self.nameless.clone()),
+            Some(token) => self.who(token, headers),
         }
+    }
+
+    fn who(&self, token: &Token, headers: &HeaderMap) -> Result<Tenant, ApiError> {
+        let Some(presented) = presented(headers) else {
+            let text = "a token is needed: Authorization: Bearer <token>";
+            return Err(ApiError::new(Code::Unauthorized, text));
+        };
+        // All are compared, whichever it is: how long that takes tells nothing.
+        let (own, tenant) = (token.matches(presented), self.tenants.whose(presented));
+        let who = if own { Some(&self.nameless) } else { tenant };
+        who.cloned().ok_or_else(|| ApiError::new(Code::Unauthorized, "this is not the token"))
     }
 }
 
-fn check_token(token: &Token, headers: &HeaderMap) -> Result<(), ApiError> {
+/// The one token that is shown.
+fn presented(headers: &HeaderMap) -> Option<&[u8]> {
     let mut shown = headers.get_all(AUTHORIZATION);
-    let presented = match (shown.next(), shown.next()) {
+    match (shown.next(), shown.next()) {
         (Some(value), None) => bearer(value.as_bytes()),
         _ => None,
-    };
-    match presented {
-        Some(presented) if token.matches(presented) => Ok(()),
-        Some(_) => Err(ApiError::new(Code::Unauthorized, "this is not the token")),
-        None => Err(ApiError::new(Code::Unauthorized, "a token is needed: Authorization: Bearer <token>")),
     }
 }
 
@@ -191,6 +215,21 @@ mod tests {
             assert_eq!(code(&guard, "/status", &pairs), Some(Code::Unauthorized), "{wrong:?}");
         }
         assert_eq!(code(&guard, "/status", &[]), Some(Code::Unauthorized));
+    }
+
+    #[test]
+    fn a_token_with_a_name_says_who_asks() {
+        let own: Token = SECRET.parse().unwrap();
+        let named = vec![("blue".parse().unwrap(), "secret-of-blue".parse().unwrap())];
+        let guard = Guard::with_tenants(Some(own.clone()), TenantTokens::new(named, Some(&own)).unwrap());
+        for (shown, who) in [(SECRET, "default"), ("secret-of-blue", "blue")] {
+            let pairs = [(AUTHORIZATION, format!("Bearer {shown}"))];
+            let pairs = pairs.each_ref().map(|(name, value)| (name.clone(), value.as_str()));
+            assert_eq!(guard.check("/status", &headers(&pairs)).unwrap().as_str(), who);
+        }
+        let wrong = [(AUTHORIZATION, "Bearer secret-of-red")];
+        assert_eq!(code(&guard, "/status", &wrong), Some(Code::Unauthorized));
+        assert_eq!(guarded().check("/x", &headers(&[(AUTHORIZATION, "Bearer secret-of-blue")])).ok(), None);
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub enum Code {
     Unauthorized,
     /// A web page of somebody else asks.
     ForbiddenOrigin,
+    /// The token is another tenant's than may do this.
+    Forbidden,
     /// There is no such function.
     UnknownFunction,
     /// There is no such invocation.
@@ -107,6 +109,7 @@ impl Code {
             Self::BadMultipart => ("bad_multipart", StatusCode::BAD_REQUEST),
             Self::Unauthorized => ("unauthorized", StatusCode::UNAUTHORIZED),
             Self::ForbiddenOrigin => ("forbidden_origin", StatusCode::FORBIDDEN),
+            Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN),
             Self::UnknownFunction => ("unknown_function", StatusCode::NOT_FOUND),
             Self::UnknownInvocation => ("unknown_invocation", StatusCode::NOT_FOUND),
             Self::UnknownWorker => ("unknown_worker", StatusCode::NOT_FOUND),

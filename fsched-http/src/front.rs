@@ -9,7 +9,9 @@ use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpResponse, ResponseError as _};
+use actix_web::web::ReqData;
+use actix_web::{Error, HttpMessage as _, HttpResponse, ResponseError as _};
+use fsched_core::tenant::Tenant;
 use tracing::Instrument as _;
 
 use crate::auth::Guard;
@@ -18,6 +20,9 @@ use crate::metrics::Metrics;
 
 /// The header that carries a request's id, in both directions.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// On whose behalf a request is. Every request that passed the front door has it.
+pub(crate) type Caller = ReqData<Tenant>;
 
 /// The front door of a service. Shared by all its threads.
 #[derive(Debug)]
@@ -60,10 +65,17 @@ impl Front {
             id = id.to_str().unwrap_or_default(),
             method = method.as_str(),
             path = request.path(),
+            tenant = tracing::field::Empty,
             invocation = tracing::field::Empty,
         );
         let passed = match self.guard.check(request.path(), request.headers()) {
-            Ok(()) => next.call(request).instrument(span.clone()).await.map(json_error),
+            Ok(tenant) => {
+                if !tenant.is_default() {
+                    span.in_scope(|| note_tenant(&tenant));
+                }
+                request.extensions_mut().insert(tenant);
+                next.call(request).instrument(span.clone()).await.map(json_error)
+            }
             Err(error) => Ok(request.into_response(error.error_response())),
         };
         let mut response = passed.map_err(into_api_error)?;
@@ -82,11 +94,20 @@ impl Front {
     }
 }
 
+/// Notes in the request's span on whose behalf it is.
+pub fn note_tenant(tenant: &Tenant) {
+    note("tenant", tenant);
+}
+
 /// Notes in the request's span which invocation it is about.
 pub fn note_invocation(id: impl std::fmt::Display) {
+    note("invocation", id);
+}
+
+fn note(field: &'static str, value: impl std::fmt::Display) {
     let span = tracing::Span::current();
     if !span.is_disabled() {
-        span.record("invocation", tracing::field::display(id));
+        span.record(field, tracing::field::display(value));
     }
 }
 

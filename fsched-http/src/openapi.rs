@@ -14,7 +14,7 @@ use crate::wire::api;
         description = "Functions on a cluster whose scheduler knows the last-level cache.\n\n\
             Every error is JSON: a `code` for programs, a `message` for people, and further keys where there is more \
             to say. Where the master has a token, every request but those for `/healthz`, `/readyz` and this document shows it: \
-            `Authorization: Bearer <token>`."
+            `Authorization: Bearer <token>`. A token with a name is a tenant's, who sees and changes only what is its own."
     ),
     paths(
         tasks::push, tasks::run, tasks::benchmark, tasks::submit,

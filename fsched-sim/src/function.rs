@@ -114,6 +114,7 @@ impl SimFunction {
         let mut hash = [0; 32];
         hash[..8].copy_from_slice(&(number as u64).to_be_bytes());
         FunctionSpec {
+            tenant: Default::default(),
             name: self.name.clone(),
             file: ContentHash(hash),
             file_size: self.file_size,

@@ -16,6 +16,7 @@
 //! | [`trees`] | nothing that a function starts outlives its invocation |
 //! | [`shutdown`] | servers that are asked to stop do so in order |
 //! | [`safety`] | who may talk to us |
+//! | [`tenants`] | tokens with names |
 //! | [`transfer`] | files reach workers once, whole; orders whose line breaks are not forgotten |
 //! | [`durability`] | what was accepted is not lost |
 //! | [`simulation`] | `fsched sim` and `fsched record` |
@@ -40,5 +41,6 @@ mod safety;
 mod service;
 mod shutdown;
 mod simulation;
+mod tenants;
 mod transfer;
 mod trees;

@@ -17,6 +17,9 @@ pub(super) enum Invocations {
         /// Only those of this function (name or id)
         #[arg(long)]
         function: Option<String>,
+        /// Only those of this tenant
+        #[arg(long)]
+        tenant: Option<String>,
         /// At most so many
         #[arg(long, value_name = "N", default_value_t = 50)]
         limit: u32,
@@ -55,13 +58,16 @@ impl State {
 impl Invocations {
     pub(super) async fn run(&self, session: &Session) -> Done {
         match self {
-            Self::List { state, function, limit } => {
+            Self::List { state, function, tenant, limit } => {
                 let mut path = format!("/invocations?limit={limit}");
                 if let Some(state) = state {
                     path += &format!("&state={}", state.as_str());
                 }
                 if let Some(function) = function {
                     path += &format!("&function={}", segment(function));
+                }
+                if let Some(tenant) = tenant {
+                    path += &format!("&tenant={}", segment(tenant));
                 }
                 let answer = session.client.get(&path).await?;
                 session.show(&answer, || {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use fsched_core::tenant::Tenant;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -169,6 +170,9 @@ pub struct BenchmarkAnswer {
 pub struct InvocationRow {
     /// Its id.
     pub id: String,
+    /// On whose behalf.
+    #[serde(default)]
+    pub tenant: Tenant,
     /// Its function.
     #[serde(default)]
     pub function: String,

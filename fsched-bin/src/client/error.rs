@@ -71,6 +71,7 @@ impl ClientError {
             "unauthorized" => {
                 "show the master's token: --token-file FILE, or FSCHED_TOKEN in the environment"
             }
+            "forbidden" => "show the platform's own token, or the token of the tenant whose this is",
             "no_workers" => {
                 "start one with `fsched worker --master URL`, or add one with `fsched workers add`"
             }

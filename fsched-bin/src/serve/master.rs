@@ -46,13 +46,14 @@ impl ReadyMaster {
     /// # Errors
     /// Where the address cannot be had, or what was kept cannot be used.
     pub async fn start(settings: &MasterSettings, token: Option<Token>) -> anyhow::Result<Self> {
+        let options = settings.options(token.clone())?;
         let listener = listen(settings.listen, token.as_ref())?;
         let address = listener.local_addr().context("cannot find out where we listen")?;
         let data_dir = settings.data_dir()?;
         make_private(&data_dir)?;
         let store = EmbeddedStore::open(data_dir.join("store"))?;
         let files = FileStore::open(data_dir.join("files"))?;
-        let transport = HttpTransportOptions { token: token.clone(), ..HttpTransportOptions::default() };
+        let transport = HttpTransportOptions { token, ..HttpTransportOptions::default() };
         let transport = HttpTransport::new(transport).context("cannot start the transport")?;
         let numbers = Arc::new(MasterNumbers::default());
         let predictor = settings.predictor.clone().unwrap_or_default().build()?;
@@ -68,7 +69,7 @@ impl ReadyMaster {
             Arc::clone(&now),
         )
         .await?;
-        let state = Arc::new(MasterState::new(node, now, numbers, settings.options(token)));
+        let state = Arc::new(MasterState::new(node, now, numbers, options));
         Ok(Self { listener, address, state, transport })
     }
 

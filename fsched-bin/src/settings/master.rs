@@ -1,16 +1,19 @@
 //! What a master can be told.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use confique::{Config, Layer as _};
 use fsched_core::master::MasterConfig;
 use fsched_core::predictor::PredictorConfig;
 use fsched_core::scheduler::SchedulerConfig;
-use fsched_http::auth::Token;
+use fsched_core::tenant::Tenant;
+use fsched_http::auth::{TenantTokens, Token};
 use fsched_http::master::MasterOptions;
 
+use super::token::{read_token, token_files};
 use super::{LogFormat, LogSettings, Size, Span, default_data_dir, kind, load};
 
 /// What a master can be told.
@@ -23,9 +26,12 @@ pub struct MasterSettings {
     /// Where functions and the store are kept.
     #[config(env = "FSCHED_MASTER_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
-    /// The file that holds the shared token.
+    /// The file that holds the token of whoever runs the platform, which workers share.
     #[config(env = "FSCHED_TOKEN_FILE")]
     pub token_file: Option<PathBuf>,
+    /// The files that hold tenants' tokens, by the tenants' names.
+    #[config(env = "FSCHED_MASTER_TOKENS", parse_env = token_files)]
+    pub tokens: Option<BTreeMap<Tenant, PathBuf>>,
     /// The largest function file that may be uploaded.
     #[config(default = "256MiB", env = "FSCHED_MASTER_UPLOAD_LIMIT")]
     pub upload_limit: Size,
@@ -156,16 +162,24 @@ impl MasterSettings {
         self.data_dir.clone().map_or_else(|| default_data_dir("master"), Ok)
     }
 
-    /// What the service is told.
-    pub fn options(&self, token: Option<Token>) -> MasterOptions {
+    /// What the service is told, with the tenants' tokens.
+    ///
+    /// # Errors
+    /// Where one of those cannot be read, or they would not tell who is who.
+    pub fn options(&self, token: Option<Token>) -> anyhow::Result<MasterOptions> {
+        let named = self.tokens.iter().flatten();
+        let named = named.map(|(tenant, file)| Ok((tenant.clone(), read_token(file)?)));
+        let tenants = TenantTokens::new(named.collect::<anyhow::Result<_>>()?, token.as_ref());
+        let tenants = tenants.context("tokens of tenants")?;
         let defaults = MasterOptions::default();
-        MasterOptions {
+        Ok(MasterOptions {
             token,
+            tenants,
             max_upload: self.upload_limit.0,
             default_timeout: self.invocations.default_timeout.map_or(defaults.default_timeout, |span| span.0),
             patience: self.patience.0,
             threads: self.threads,
-        }
+        })
     }
 
     /// What the state machine is told.

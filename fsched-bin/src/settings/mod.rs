@@ -5,7 +5,7 @@
 //! | `master.rs` | [`MasterSettings`] and its sample file |
 //! | `worker.rs` | [`WorkerSettings`] and its sample file |
 //! | `amount.rs` | [`Span`] and [`Size`]: `30s`, `256MiB` |
-//! | `token.rs` | the shared secret, from a file or the environment |
+//! | `token.rs` | the secrets, from files or the environment |
 //! | `place.rs` | where data is kept, and where we may listen |
 //!
 //! Flags win over the environment, the environment over the file, the file over the defaults. A key that is not

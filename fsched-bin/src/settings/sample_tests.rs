@@ -91,7 +91,7 @@ fn the_defaults_in_the_master_sample_are_the_real_ones() {
     assert_eq!(sample.config(), bare.config());
     let defaults = fsched_http::master::MasterOptions::default();
     for settings in [&sample, &bare] {
-        let options = settings.options(None);
+        let options = MasterSettings { tokens: None, ..settings.clone() }.options(None).unwrap();
         assert_eq!(
             (options.max_upload, options.default_timeout, options.patience),
             (defaults.max_upload, defaults.default_timeout, defaults.patience)
@@ -148,6 +148,37 @@ fn values_that_make_no_sense_are_refused() {
         "[cache]\nmode = \"explicit\"\nways = 40\nsize = \"1MiB\"",
     ] {
         assert!(load_worker(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn tenants_have_tokens_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, secret: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, secret).unwrap();
+        path.display().to_string()
+    };
+    let (blue, red) = (file("blue", "secret-of-blue\n"), file("red", "secret-of-red\n"));
+    let (same, weak) = (file("same", "secret-of-blue"), file("weak", "hunter2"));
+    let options = |text: &str, token: Option<&str>| {
+        let settings = load_master(&format!("[tokens]\n{text}"))?;
+        settings.options(token.map(|token| token.parse().unwrap()))
+    };
+    let platform = Some("secret-of-the-platform");
+    assert!(options(&format!("blue = {blue:?}\nred = {red:?}"), platform).is_ok());
+    for (text, token, said) in [
+        (format!("blue = {blue:?}"), None, "need a platform"),
+        (format!("blue = {blue:?}\nblue = {red:?}"), platform, "duplicate"),
+        (format!("blue = {blue:?}\nred = {same:?}"), platform, "that of blue"),
+        (format!("default = {blue:?}"), platform, "default"),
+        (format!("Blue = {blue:?}"), platform, "name of a tenant"),
+        (format!("blue = {weak:?}"), platform, "characters"),
+        ("blue = \"/nonexistent/blue\"".to_owned(), platform, "/nonexistent/blue"),
+        (format!("blue = {blue:?}"), Some("secret-of-blue"), "that of default"),
+    ] {
+        let error = format!("{:#}", options(&text, token).unwrap_err());
+        assert!(error.contains(said) && !error.contains("hunter2"), "{text}: {error}");
     }
 }
 

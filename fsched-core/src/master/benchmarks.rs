@@ -8,6 +8,7 @@ use crate::function::{Command, InputSize, Needs};
 use crate::id::{BenchmarkId, FunctionId, InvocationId, WorkerId};
 use crate::invocation::{Outcome, Report, Submission};
 use crate::predictor::Bench;
+use crate::tenant::Tenant;
 use crate::time::Timestamp;
 
 /// Spread above which a point is run again, up to three times as often as configured.
@@ -18,12 +19,21 @@ const TOO_NOISY: f64 = 0.10;
 /// What to benchmark.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BenchmarkRequest {
+    /// On whose behalf.
+    pub tenant: Tenant,
     /// Which function.
     pub function: FunctionId,
     /// What to run it with; none: its own command, else the file itself.
     pub command: Option<Command>,
     /// On how much input.
     pub input_size: InputSize,
+}
+
+impl BenchmarkRequest {
+    /// A function on so much input, and nothing special.
+    pub fn new(function: FunctionId, input_size: InputSize) -> Self {
+        Self { tenant: Tenant::default(), function, command: None, input_size }
+    }
 }
 
 /// One way count of a benchmark.
@@ -206,15 +216,12 @@ impl Master {
         let Lab { worker, domain, .. } = session.lab;
         let probe = Probe { benchmark: id, worker, domain, ways: session.current.0, warm_up: !session.warm };
         session.runs += 1;
-        let BenchmarkRequest { function, ref command, input_size } = session.request;
+        let BenchmarkRequest { ref tenant, function, ref command, input_size } = session.request;
         let submission = Submission {
-            function,
+            tenant: tenant.clone(),
             command: command.clone(),
-            input_size,
-            payload: None,
-            timeout: None,
             idempotent: true,
-            only_if_known: false,
+            ..Submission::new(function, input_size)
         };
         match self.accept(now, submission, Some(probe)) {
             Ok((run, more)) => {

@@ -115,13 +115,8 @@ pub(super) fn from_record(record: &InvocationRecord, end: EndKind, at: Timestamp
     Invocation {
         id: record.id,
         submission: Submission {
-            function: record.function,
-            command: None,
-            input_size: record.input_size,
-            payload: None,
-            timeout: None,
-            idempotent: false,
-            only_if_known: false,
+            tenant: record.tenant.clone(),
+            ..Submission::new(record.function, record.input_size)
         },
         benchmark: None,
         knowledge: None,
@@ -190,8 +185,10 @@ impl Master {
         }
         let live = Live::new(id, function, submission, prediction, probe, now);
         let needs = live.needs;
+        let tenant = live.invocation.submission.tenant.clone();
         let record = Record::Accepted(InvocationRecord {
             id,
+            tenant: tenant.clone(),
             function: live.invocation.submission.function,
             input_size: live.invocation.submission.input_size,
             submitted: now,
@@ -211,6 +208,7 @@ impl Master {
         };
         self.next_invocation += 1;
         self.counts.accepted += 1;
+        *self.counts.accepted_for.entry(tenant).or_default() += 1;
         self.functions.use_by_one_more(live.invocation.submission.function);
         self.live.insert(id, live);
         let mut effects = vec![Effect::Persist { record, durable: false }];
@@ -312,6 +310,7 @@ impl Master {
         let order = Order {
             term: self.term,
             attempt,
+            tenant: submission.tenant.clone(),
             function: submission.function,
             file: live.file,
             command: submission.command.as_ref().map_or_else(Vec::new, |command| command.words().to_vec()),

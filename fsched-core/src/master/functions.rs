@@ -177,6 +177,7 @@ mod tests {
 
     fn spec(name: &str, file: u8) -> FunctionSpec {
         FunctionSpec {
+            tenant: Default::default(),
             name: name.parse().unwrap(),
             file: ContentHash([file; 32]),
             file_size: Bytes(1),

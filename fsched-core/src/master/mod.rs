@@ -42,6 +42,7 @@ use crate::invocation::{Invocation, InvocationState, Order, Outcome, Submission}
 use crate::predictor::{Knowledge, Prediction, Predictor};
 use crate::scheduler::Scheduler;
 use crate::store::{EndKind, Record, Snapshot};
+use crate::tenant::Tenant;
 use crate::time::Timestamp;
 use crate::transport::Peer;
 
@@ -162,6 +163,8 @@ pub struct Stats {
     pub ways_free: u32,
     /// Invocations accepted since the master was started.
     pub accepted: u64,
+    /// The same, by tenant: those on whose behalf there was one.
+    pub accepted_for: BTreeMap<Tenant, u64>,
     /// Invocations refused since then: no room in the queue, nothing large enough.
     pub refused: u64,
     /// Second tries since then, after a worker was lost.
@@ -197,6 +200,7 @@ pub struct Master {
 #[derive(Debug, Default)]
 struct Counts {
     accepted: u64,
+    accepted_for: BTreeMap<Tenant, u64>,
     refused: u64,
     failed_over: u64,
     ended: BTreeMap<&'static str, u64>,
@@ -410,6 +414,7 @@ impl Master {
             queued: self.queue.len(),
             benchmarks: self.benchmarks.len(),
             accepted: self.counts.accepted,
+            accepted_for: self.counts.accepted_for.clone(),
             refused: self.counts.refused,
             failed_over: self.counts.failed_over,
             ended: self.counts.ended.clone(),

@@ -129,6 +129,7 @@ fn heartbeat(key: u8, cores: u16) -> Heartbeat {
 
 fn spec(name: &str) -> FunctionSpec {
     FunctionSpec {
+        tenant: Default::default(),
         name: name.parse().unwrap(),
         file: ContentHash([7; 32]),
         file_size: Bytes(10),
@@ -245,15 +246,7 @@ impl World {
     }
 
     fn try_submit(&mut self, function: FunctionId, idempotent: bool) -> Result<InvocationId, SubmitError> {
-        let submission = Submission {
-            function,
-            command: None,
-            input_size: InputSize(9),
-            payload: None,
-            timeout: None,
-            idempotent,
-            only_if_known: false,
-        };
+        let submission = Submission { idempotent, ..Submission::new(function, InputSize(9)) };
         let (id, effects) = self.master.submit(self.now, submission)?;
         self.perform(effects);
         Ok(id)
@@ -335,15 +328,7 @@ fn an_unknown_function_can_be_refused() {
     let mut world = World::new();
     world.join(1, 2);
     let function = world.push(spec("f"));
-    let submission = Submission {
-        function,
-        command: None,
-        input_size: InputSize(1),
-        payload: None,
-        timeout: None,
-        idempotent: false,
-        only_if_known: true,
-    };
+    let submission = Submission { only_if_known: true, ..Submission::new(function, InputSize(1)) };
     assert_eq!(world.master.submit(world.now, submission).unwrap_err(), SubmitError::NotReady);
     assert_eq!(world.try_submit(FunctionId(99), false), Err(SubmitError::UnknownFunction(FunctionId(99))));
 }
@@ -726,18 +711,7 @@ fn an_invocation_that_could_not_be_kept_ends() {
     let mut world = World::new();
     world.join(1, 1);
     let function = world.push(spec("f"));
-    let submission = world.master.submit(
-        world.now,
-        Submission {
-            function,
-            command: None,
-            input_size: InputSize(1),
-            payload: None,
-            timeout: None,
-            idempotent: false,
-            only_if_known: false,
-        },
-    );
+    let submission = world.master.submit(world.now, Submission::new(function, InputSize(1)));
     let (id, effects) = submission.unwrap();
     let Some(Effect::Persist { record, .. }) = effects.first() else { panic!("{effects:?}") };
     let effects = world.master.not_persisted(world.now, record, "the disk is full");
@@ -752,7 +726,7 @@ fn a_benchmark_runs_alone_and_says_how_noisy_it_was() {
     world.join(1, 2);
     let function = world.push(spec("f"));
     let neighbour = world.submit(function);
-    let request = BenchmarkRequest { function, command: None, input_size: InputSize(5) };
+    let request = BenchmarkRequest::new(function, InputSize(5));
     let (id, effects) = world.master.benchmark(world.now, request).unwrap();
     world.perform(effects);
     assert_eq!(world.sent.len(), 1, "the benchmark waits until it is alone");
@@ -785,7 +759,7 @@ fn a_benchmark_with_enforced_masks_runs_what_the_predictor_asks_for() {
     let (_, effects) = world.master.join(world.now, "a".into(), enforced);
     world.perform(effects);
     let function = world.push(spec("f"));
-    let request = BenchmarkRequest { function, command: None, input_size: InputSize(5) };
+    let request = BenchmarkRequest::new(function, InputSize(5));
     let (id, effects) = world.master.benchmark(world.now, request).unwrap();
     world.perform(effects);
     let mut ways = Vec::new();
@@ -807,7 +781,7 @@ fn a_failing_run_ends_the_benchmark() {
     let mut world = World::new();
     world.join(1, 2);
     let function = world.push(spec("f"));
-    let request = BenchmarkRequest { function, command: None, input_size: InputSize(5) };
+    let request = BenchmarkRequest::new(function, InputSize(5));
     let (id, effects) = world.master.benchmark(world.now, request.clone()).unwrap();
     world.perform(effects);
     world.finish_next(Ending::Exited(1));
@@ -878,11 +852,7 @@ impl World {
                 accepted.extend(self.try_submit(functions[function], idempotent));
             }
             Step::Benchmark { function } => {
-                let request = BenchmarkRequest {
-                    function: functions[function],
-                    command: None,
-                    input_size: InputSize(5),
-                };
+                let request = BenchmarkRequest::new(functions[function], InputSize(5));
                 if let Ok((_, effects)) = self.master.benchmark(now, request) {
                     self.perform(effects);
                 }

@@ -24,6 +24,7 @@ use crate::cache::Bytes;
 use crate::function::{Function, FunctionName, FunctionSpec, InputSize, Needs};
 use crate::id::{ContentHash, FunctionId, InvocationId, WorkerId, WorkerKey};
 use crate::sample::{Counts, Origin, Sample, Segment};
+use crate::tenant::Tenant;
 use crate::time::Timestamp;
 use crate::transport::Address;
 
@@ -186,6 +187,7 @@ pub fn function(id: u64) -> Record {
         id: FunctionId(id),
         version: 1,
         spec: FunctionSpec {
+            tenant: tenant(id),
             name,
             file: ContentHash([id as u8; 32]),
             file_size: Bytes(id),
@@ -236,10 +238,17 @@ pub fn profile(function: u64, n: u64) -> Record {
     Record::Sampled(Sample::profiled(FunctionId(function), input_size, Bytes::mib(2), estimated, counts))
 }
 
+/// On whose behalf `accepted` accepts: every other time the default tenant's.
+fn tenant(id: u64) -> Tenant {
+    let named = || format!("tenant-{id}").parse().expect("a plain name");
+    if id.is_multiple_of(2) { Tenant::default() } else { named() }
+}
+
 /// An invocation was accepted.
 pub fn accepted(id: u64) -> Record {
     Record::Accepted(InvocationRecord {
         id: InvocationId(id),
+        tenant: tenant(id),
         function: FunctionId(1),
         input_size: InputSize(u64::MAX),
         submitted: Timestamp(id),

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::function::{Function, InputSize};
 use crate::id::{FunctionId, InvocationId, WorkerId, WorkerKey};
 use crate::sample::Sample;
+use crate::tenant::Tenant;
 use crate::time::Timestamp;
 use crate::transport::Address;
 
@@ -28,6 +29,9 @@ pub struct WorkerRecord {
 pub struct InvocationRecord {
     /// Its id.
     pub id: InvocationId,
+    /// On whose behalf it runs. Before there were tenants, there was none but the default.
+    #[serde(default, skip_serializing_if = "Tenant::is_default")]
+    pub tenant: Tenant,
     /// Of which function.
     pub function: FunctionId,
     /// On how much input.

@@ -83,6 +83,7 @@ pub async fn what_was_ordered_and_reported_arrives_whole(
         command: vec!["two words".to_owned(), "--flag=\"ß\"".to_owned(), String::new()],
         input_size: InputSize(u64::MAX),
         payload: Some(payload.as_str().into()),
+        tenant: "team-blue".parse().expect("a plain name"),
         cache: CacheAsk::Exclusive(ways(3)),
         ..rig.order(1)
     };
@@ -329,6 +330,7 @@ impl Rig {
         Order {
             term: 1,
             attempt: attempt(n),
+            tenant: Default::default(),
             function: FunctionId(1),
             file: self.file,
             command: vec!["sh".to_owned()],

@@ -36,6 +36,7 @@ fn order(n: u64) -> Order {
     Order {
         term: 1,
         attempt: attempt(n),
+        tenant: Default::default(),
         function: FunctionId(7),
         file: FILE,
         command: vec!["sh".to_owned()],

@@ -158,6 +158,7 @@ impl Platform {
     pub(crate) fn spec(&self, name: &str) -> FunctionSpec {
         let content = format!("#!/bin/sh\n# {name}\n");
         FunctionSpec {
+            tenant: Default::default(),
             name: name.parse().unwrap(),
             file: self.master.files().put(content.as_bytes()).unwrap(),
             file_size: Bytes(content.len() as u64),

@@ -9,8 +9,9 @@ use fsched_core::id::WorkerId;
 use fsched_core::master::{Removal, WorkerInfo};
 use serde_json::error::Category;
 
-use super::MasterState;
+use super::{MasterState, operators_only};
 use crate::error::{ApiError, Code};
+use crate::front::Caller;
 use crate::json::{JsonObject, MAX_JSON, parse_optional, read_body};
 use crate::transport::{AddressError, DEFAULT_WORKER_PORT, HttpAddress};
 use crate::wire::api::{
@@ -26,6 +27,7 @@ use crate::wire::{RegisterBody, RegisteredBody};
         example = json!({"host": "10.0.0.7:3000"})),
     responses(
         (status = 200, body = AddedAnswer),
+        (status = 403, description = "forbidden: only with the platform's own token", body = ErrorAnswer),
         (status = 400, description = "no_host, bad_json, bad_value", body = ErrorAnswer),
         (status = 500, description = "worker_unresponsive", body = ErrorAnswer),
         (status = 507, description = "store_full", body = ErrorAnswer),
@@ -33,8 +35,10 @@ use crate::wire::{RegisterBody, RegisteredBody};
 )]
 pub(crate) async fn add_worker(
     state: Data<MasterState>,
+    caller: Caller,
     mut body: JsonObject,
 ) -> Result<Json<AddedAnswer>, ApiError> {
+    operators_only(&caller)?;
     let host = body.take_text("host")?.unwrap_or_default();
     if host.trim().is_empty() {
         return Err(ApiError::new(Code::NoHost, "no worker host specified"));
@@ -70,6 +74,7 @@ pub(crate) async fn worker_systems(state: Data<MasterState>) -> Json<SystemsAnsw
         example = json!({"draining": true})),
     responses(
         (status = 200, body = DrainedAnswer),
+        (status = 403, description = "forbidden: only with the platform's own token", body = ErrorAnswer),
         (status = 400, description = "bad_json, bad_value", body = ErrorAnswer),
         (status = 404, description = "unknown_worker", body = ErrorAnswer),
         (status = 507, description = "store_full", body = ErrorAnswer),
@@ -77,9 +82,11 @@ pub(crate) async fn worker_systems(state: Data<MasterState>) -> Json<SystemsAnsw
 )]
 pub(crate) async fn drain_worker(
     state: Data<MasterState>,
+    caller: Caller,
     path: Path<String>,
     payload: Payload,
 ) -> Result<Json<DrainedAnswer>, ApiError> {
+    operators_only(&caller)?;
     let id = worker_id(&path)?;
     let mut body = parse_optional(&read_body(payload, MAX_JSON).await?)?;
     let draining = body.take_bool("draining")?.unwrap_or(true);
@@ -94,14 +101,17 @@ pub(crate) async fn drain_worker(
     params(("id" = String, Path, example = "w-1")),
     responses(
         (status = 200, body = WorkerRemovedAnswer),
+        (status = 403, description = "forbidden: only with the platform's own token", body = ErrorAnswer),
         (status = 404, description = "unknown_worker", body = ErrorAnswer),
         (status = 507, description = "store_full", body = ErrorAnswer),
     )
 )]
 pub(crate) async fn remove_worker(
     state: Data<MasterState>,
+    caller: Caller,
     path: Path<String>,
 ) -> Result<Json<WorkerRemovedAnswer>, ApiError> {
+    operators_only(&caller)?;
     let (message, waiting_for) = match state.node.remove_worker(worker_id(&path)?).await? {
         Removal::Done => ("worker removed".to_owned(), 0),
         Removal::Waiting(n) => (format!("worker goes when {n} invocations have ended"), n),
@@ -116,15 +126,18 @@ pub(crate) async fn remove_worker(
     responses(
         (status = 200, description = "The worker's id, and how often it will be asked how it is", body = Object,
             example = json!({"id": "w-1", "heartbeat_secs": 1.0})),
+        (status = 403, description = "forbidden: only with the platform's own token", body = ErrorAnswer),
         (status = 400, description = "bad_json, bad_value", body = ErrorAnswer),
         (status = 507, description = "store_full", body = ErrorAnswer),
     )
 )]
 pub(crate) async fn register_worker(
     state: Data<MasterState>,
+    caller: Caller,
     request: HttpRequest,
     payload: Payload,
 ) -> Result<Json<RegisteredBody>, ApiError> {
+    operators_only(&caller)?;
     let body: RegisterBody =
         serde_json::from_slice(&read_body(payload, MAX_JSON).await?).map_err(|error| {
             let code = if error.classify() == Category::Data { Code::BadValue } else { Code::BadJson };

@@ -10,9 +10,11 @@ use fsched_core::function::{Function, FunctionName, InputSize};
 use fsched_core::id::FunctionId;
 use fsched_core::master::{FunctionInfo, Master, Removal};
 use fsched_core::node::ChangeError;
+use fsched_core::tenant::Tenant;
 
 use super::MasterState;
 use crate::error::{ApiError, Code};
+use crate::front::Caller;
 use crate::json::JsonObject;
 use crate::wire::api::{
     CurveAnswer, ErrorAnswer, FunctionBody, FunctionsAnswer, ProfileBody, ProfiledAnswer, RemovedAnswer,
@@ -51,17 +53,22 @@ pub(crate) async fn show_function(
     params(("function" = String, Path, description = "id or name")),
     responses(
         (status = 200, body = RemovedAnswer),
+        (status = 403, description = "forbidden: it is another tenant's", body = ErrorAnswer),
         (status = 404, description = "unknown_function", body = ErrorAnswer),
         (status = 507, description = "store_full", body = ErrorAnswer),
     )
 )]
 pub(crate) async fn remove_function(
     state: Data<MasterState>,
+    caller: Caller,
     path: Path<String>,
 ) -> Result<Json<RemovedAnswer>, ApiError> {
     let mut removed = Vec::new();
     let mut waiting_for = 0;
-    for info in find(&state, &path)?.into_iter().filter(|info| !info.removing) {
+    let mut found = find(&state, &path)?;
+    found.retain(|info| !info.removing);
+    found.iter().try_for_each(|info| may_change(&caller, &info.function))?;
+    for info in found {
         let id = info.function.id;
         match state.node.remove_function(id).await {
             Ok(Removal::Done) => {}
@@ -120,6 +127,7 @@ pub(crate) async fn curve(
     responses(
         (status = 200, body = ProfiledAnswer),
         (status = 400, description = "missing_keys, bad_json, bad_value", body = ErrorAnswer),
+        (status = 403, description = "forbidden: it is another tenant's", body = ErrorAnswer),
         (status = 404, description = "unknown_function", body = ErrorAnswer),
         (status = 413, description = "too_large", body = ErrorAnswer),
         (status = 507, description = "store_full", body = ErrorAnswer),
@@ -127,10 +135,14 @@ pub(crate) async fn curve(
 )]
 pub(crate) async fn profile(
     state: Data<MasterState>,
+    caller: Caller,
     path: Path<String>,
     body: JsonObject,
 ) -> Result<Json<ProfiledAnswer>, ApiError> {
-    let id = state.node.read(|master| newest(master, &path).map(|function| function.id))?;
+    let id = state.node.read(|master| {
+        let function = newest(master, &path)?;
+        may_change(&caller, function).map(|()| function.id)
+    })?;
     let ProfileBody { input_size, points } = body.try_into()?;
     state.node.profiled(id, input_size, &points).await?;
     let message = format!("the profile is kept: {} samples at input size {input_size}", points.len());
@@ -170,6 +182,14 @@ pub(crate) async fn file(state: Data<MasterState>, path: Path<String>) -> Result
     });
     let body = SizedStream::new(spec.file_size.0, Box::pin(chunks));
     Ok(HttpResponse::Ok().content_type("application/octet-stream").body(body))
+}
+
+/// Refuses what would change another tenant's function.
+fn may_change(caller: &Tenant, function: &Function) -> Result<(), ApiError> {
+    if caller.governs(&function.spec.tenant) {
+        return Ok(());
+    }
+    Err(ApiError::new(Code::Forbidden, format!("the function {} is another tenant's", function.spec.name)))
 }
 
 /// The function of that id, or the newest version of that name.

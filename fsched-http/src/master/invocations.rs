@@ -7,9 +7,11 @@ use actix_web::web::{Data, Json, Path, Query};
 use fsched_core::id::{FunctionId, InvocationId};
 use fsched_core::invocation::Invocation;
 use fsched_core::master::Master;
+use fsched_core::tenant::Tenant;
 
 use super::MasterState;
 use crate::error::{ApiError, Code};
+use crate::front::Caller;
 use crate::wire::api::{
     ErrorAnswer, InvocationAnswer, InvocationBody, InvocationsAnswer, MessageAnswer, STATES,
     state as state_word,
@@ -20,12 +22,13 @@ const DEFAULT_LIMIT: usize = 1_000;
 /// How many are listed at most.
 const MAX_LIMIT: usize = 100_000;
 
-/// Invocations, newest first.
+/// Invocations, newest first. A tenant sees its own.
 #[utoipa::path(
     get, path = "/invocations", tag = "invocations",
     params(
         ("state" = Option<String>, Query, description = "queued, fetching, running or ended"),
         ("function" = Option<String>, Query, description = "id or name of a function"),
+        ("tenant" = Option<String>, Query, description = "on whose behalf"),
         ("limit" = Option<usize>, Query, description = "how many at most; 1000 where it is not said"),
     ),
     responses(
@@ -35,11 +38,13 @@ const MAX_LIMIT: usize = 100_000;
 )]
 pub(crate) async fn list_invocations(
     state: Data<MasterState>,
+    caller: Caller,
     query: Query<HashMap<String, String>>,
 ) -> Result<Json<InvocationsAnswer>, ApiError> {
     let wanted = Wanted::try_from(query.into_inner())?;
     let invocations = state.node.read(|master| {
-        let found = master.invocations().filter(|invocation| wanted.includes(master, invocation));
+        let found = master.invocations().filter(|invocation| may_see(&caller, invocation));
+        let found = found.filter(|invocation| wanted.includes(master, invocation));
         let bodies = found.take(wanted.limit).map(|found| InvocationBody::new(found, name(master, found)));
         bodies.collect()
     });
@@ -57,11 +62,12 @@ pub(crate) async fn list_invocations(
 )]
 pub(crate) async fn show_invocation(
     state: Data<MasterState>,
+    caller: Caller,
     path: Path<String>,
 ) -> Result<HttpResponse, ApiError> {
     let id = invocation_id(&path)?;
     let found = state.node.read(|master| {
-        let invocation = master.invocation(id)?;
+        let invocation = master.invocation(id).filter(|invocation| may_see(&caller, invocation))?;
         Some((invocation.clone(), name(master, invocation)))
     });
     let (invocation, name) = found.ok_or_else(|| unknown(&path))?;
@@ -80,11 +86,22 @@ pub(crate) async fn show_invocation(
 )]
 pub(crate) async fn cancel_invocation(
     state: Data<MasterState>,
+    caller: Caller,
     path: Path<String>,
 ) -> Result<Json<MessageAnswer>, ApiError> {
     let id = invocation_id(&path)?;
+    let known =
+        |master: &Master| master.invocation(id).is_some_and(|invocation| may_see(&caller, invocation));
+    if !state.node.read(known) {
+        return Err(unknown(&path));
+    }
     state.node.cancel(id).await?;
     Ok(Json(MessageAnswer { message: format!("invocation {id} is cancelled") }))
+}
+
+/// Whether a tenant may know of an invocation: what is another's is not there for it.
+fn may_see(caller: &Tenant, invocation: &Invocation) -> bool {
+    caller.governs(&invocation.submission.tenant)
 }
 
 fn invocation_id(text: &str) -> Result<InvocationId, ApiError> {
@@ -105,6 +122,7 @@ fn name(master: &Master, invocation: &Invocation) -> Option<String> {
 struct Wanted {
     state: Option<String>,
     function: Option<String>,
+    tenant: Option<Tenant>,
     limit: usize,
 }
 
@@ -115,6 +133,8 @@ impl TryFrom<HashMap<String, String>> for Wanted {
         // A page's form sends fields that were left empty, too.
         let mut take = |key| query.remove(key).filter(|value: &String| !value.is_empty());
         let (state, function, limit) = (take("state"), take("function"), take("limit"));
+        let tenant = take("tenant").map(|name| name.parse()).transpose();
+        let tenant = tenant.map_err(|_| ApiError::bad_value("tenant", "the name of a token, or default"))?;
         if state.as_ref().is_some_and(|state| !STATES.contains(&state.as_str())) {
             return Err(ApiError::bad_value("state", "one of queued, fetching, running, ended"));
         }
@@ -124,14 +144,15 @@ impl TryFrom<HashMap<String, String>> for Wanted {
                 ApiError::bad_value("limit", format!("a whole number from 1 to {MAX_LIMIT}"))
             })?,
         };
-        Ok(Self { state, function, limit })
+        Ok(Self { state, function, tenant, limit })
     }
 }
 
 impl Wanted {
     fn includes(&self, master: &Master, invocation: &Invocation) -> bool {
         let state = self.state.as_ref().is_none_or(|state| state == state_word(&invocation.state));
-        state && self.function.as_ref().is_none_or(|function| is_of(master, invocation, function))
+        let tenant = self.tenant.as_ref().is_none_or(|tenant| *tenant == invocation.submission.tenant);
+        state && tenant && self.function.as_ref().is_none_or(|function| is_of(master, invocation, function))
     }
 }
 
@@ -156,7 +177,9 @@ mod tests {
     fn a_bad_filter_is_said_precisely() {
         assert_eq!(wanted(&[("limit", "")]).map(|w| w.limit), Ok(DEFAULT_LIMIT));
         assert_eq!(wanted(&[("limit", "7"), ("state", "queued")]).map(|w| w.limit), Ok(7));
-        for (key, value) in [("limit", "0"), ("limit", "-1"), ("limit", "x"), ("state", "done")] {
+        for (key, value) in
+            [("limit", "0"), ("limit", "-1"), ("limit", "x"), ("state", "done"), ("tenant", "A B")]
+        {
             let error = wanted(&[(key, value)]).map(|w| w.limit).unwrap_err();
             assert!(error.message().starts_with(key), "{error}");
         }

@@ -4,8 +4,9 @@ use actix_web::HttpResponse;
 
 use actix_web::web::{Data, Json};
 
-use super::MasterState;
+use super::{MasterState, operators_only};
 use crate::error::{ApiError, Code};
+use crate::front::Caller;
 use crate::wire::api::{DomainPrice, ErrorAnswer, GenerosityAnswer, HealthAnswer, StatusAnswer};
 
 /// The master in numbers.
@@ -53,13 +54,17 @@ pub(crate) async fn readyz(state: Data<MasterState>) -> Result<Json<HealthAnswer
 /// The version of the format that Prometheus reads.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Numbers for Prometheus.
+/// Numbers for Prometheus, of all tenants.
 #[utoipa::path(
     get, path = "/metrics", tag = "meta",
-    responses((status = 200, description = "Prometheus text", content_type = "text/plain", body = String))
+    responses(
+        (status = 200, description = "Prometheus text", content_type = "text/plain", body = String),
+        (status = 403, description = "forbidden: only with the platform's own token", body = ErrorAnswer),
+    )
 )]
-pub(crate) async fn metrics(state: Data<MasterState>) -> HttpResponse {
+pub(crate) async fn metrics(state: Data<MasterState>, caller: Caller) -> Result<HttpResponse, ApiError> {
+    operators_only(&caller)?;
     let stats = state.node.read(|master| master.stats());
     let text = state.numbers.render(&stats, &state.workers());
-    HttpResponse::Ok().content_type(PROMETHEUS).body(text)
+    Ok(HttpResponse::Ok().content_type(PROMETHEUS).body(text))
 }

@@ -31,11 +31,12 @@ use actix_web::middleware::from_fn;
 use actix_web::{HttpRequest, HttpResponse, ResponseError as _, web};
 use fsched_core::cache::Bytes;
 use fsched_core::node::{MasterNode, Now};
+use fsched_core::tenant::Tenant;
 
 pub use numbers::MasterNumbers;
 pub use serve::serve;
 
-use crate::auth::{Guard, Token};
+use crate::auth::{Guard, TenantTokens, Token};
 use crate::error::{ApiError, Code};
 use crate::front::Front;
 use crate::openapi;
@@ -43,8 +44,10 @@ use crate::openapi;
 /// How the service behaves.
 #[derive(Debug, Clone)]
 pub struct MasterOptions {
-    /// What clients and workers have to show; none: only this machine can reach us.
+    /// What operators and workers have to show, and clients that are no tenant; none: only this machine can reach us.
     pub token: Option<Token>,
+    /// What tenants show instead.
+    pub tenants: TenantTokens,
     /// The largest file that can be pushed.
     pub max_upload: Bytes,
     /// How long a run may take where neither its function nor itself says.
@@ -59,6 +62,7 @@ impl Default for MasterOptions {
     fn default() -> Self {
         Self {
             token: None,
+            tenants: TenantTokens::default(),
             max_upload: Bytes::mib(256),
             default_timeout: Duration::from_secs(60),
             patience: Duration::from_secs(30),
@@ -80,7 +84,8 @@ pub struct MasterState {
 impl MasterState {
     /// A service for `node`, which lives on the clock `now`.
     pub fn new(node: Arc<MasterNode>, now: Now, numbers: Arc<MasterNumbers>, options: MasterOptions) -> Self {
-        let front = Front::new(Guard::new(options.token.clone()), Arc::clone(numbers.metrics()));
+        let guard = Guard::with_tenants(options.token.clone(), options.tenants.clone());
+        let front = Front::new(guard, Arc::clone(numbers.metrics()));
         Self { node, now, numbers, front: Arc::new(front), options, started: Instant::now() }
     }
 
@@ -101,6 +106,17 @@ pub fn configure(cfg: &mut web::ServiceConfig, state: &Arc<MasterState>) {
         .service(web::redirect("/docs", "/docs/"))
         .default_service(web::to(nothing_here));
     cfg.service(scope);
+}
+
+/// Refuses what only whoever runs the platform may do: change the cluster, and see what all tenants do.
+fn operators_only(caller: &Tenant) -> Result<(), ApiError> {
+    if caller.is_default() {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        Code::Forbidden,
+        format!("the tenant {caller} may not: this takes the platform's own token"),
+    ))
 }
 
 async fn nothing_here(request: HttpRequest) -> HttpResponse {

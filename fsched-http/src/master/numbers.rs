@@ -12,6 +12,7 @@ use fsched_core::master::{Stats, WorkerInfo};
 use fsched_core::predictor::{Bench, Prediction, Predictor};
 use fsched_core::sample::Sample;
 use fsched_core::scheduler::{PlaceError, Placement, Request, Scheduler, WaysFor};
+use fsched_core::tenant::Tenant;
 use metrics::{Counter, Gauge, Histogram, Label};
 use parking_lot::Mutex;
 
@@ -39,6 +40,7 @@ pub struct MasterNumbers {
 #[derive(Debug, Default)]
 struct Changing {
     ended: HashMap<&'static str, Counter>,
+    accepted_for: HashMap<Tenant, Counter>,
     ways: HashMap<(WorkerId, DomainId), [Gauge; 3]>,
 }
 
@@ -121,6 +123,10 @@ impl MasterNumbers {
         for (&kind, &n) in &stats.ended {
             changing.ended.entry(kind).or_insert_with(|| self.ended(kind)).absolute(n);
         }
+        for (tenant, &n) in &stats.accepted_for {
+            let counter = changing.accepted_for.entry(tenant.clone());
+            counter.or_insert_with(|| self.accepted_for(tenant)).absolute(n);
+        }
         changing.set_ways(workers, |worker, domain| self.ways(worker, domain));
         drop(changing);
         self.metrics.render()
@@ -129,6 +135,12 @@ impl MasterNumbers {
     fn ended(&self, kind: &'static str) -> Counter {
         let labels = vec![Label::new("kind", kind)];
         self.metrics.counter("fsched_invocations_ended_total", "Invocations ended, by how.", labels)
+    }
+
+    fn accepted_for(&self, tenant: &Tenant) -> Counter {
+        let labels = vec![Label::new("tenant", tenant.to_string())];
+        let help = "Invocations accepted, by tenant.";
+        self.metrics.counter("fsched_tenant_invocations_accepted_total", help, labels)
     }
 
     fn ways(&self, worker: WorkerId, domain: DomainId) -> [Gauge; 3] {

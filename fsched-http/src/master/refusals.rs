@@ -67,6 +67,7 @@ impl From<PushError> for ApiError {
     fn from(error: PushError) -> Self {
         match error {
             PushError::Store(error) => error.into(),
+            PushError::NotYours(_) => Self::new(Code::Forbidden, error.to_string()),
             PushError::Stopping => Self::new(Code::Stopping, error.to_string()),
             // The same content was uploaded before, and its last function was removed just now.
             PushError::MissingFile(_) => {

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::{MasterState, upload};
 use crate::error::{ApiError, Code};
-use crate::front::note_invocation;
+use crate::front::{Caller, note_invocation};
 use crate::json::{JsonObject, MAX_JSON, read_body};
 use crate::wire::api::{
     BenchmarkAnswer, ErrorAnswer, MessageAnswer, PushedAnswer, RunAnswer, RunBody, RunResult, SubmitBody,
@@ -31,13 +31,18 @@ const NOT_READY: &str = "Task is not yet ready for execution. Try benchmarking i
     responses(
         (status = 200, body = PushedAnswer),
         (status = 400, description = "no_file, bad_multipart, bad_value, bad_command", body = ErrorAnswer),
+        (status = 403, description = "forbidden: another tenant's function has this name", body = ErrorAnswer),
         (status = 413, description = "too_large", body = ErrorAnswer),
         (status = 503, description = "stopping", body = ErrorAnswer),
         (status = 507, description = "store_full", body = ErrorAnswer),
     )
 )]
-pub(crate) async fn push(state: Data<MasterState>, form: Multipart) -> Result<Json<PushedAnswer>, ApiError> {
-    let spec = upload::receive(form, state.node.files(), &state.options).await?;
+pub(crate) async fn push(
+    state: Data<MasterState>,
+    caller: Caller,
+    form: Multipart,
+) -> Result<Json<PushedAnswer>, ApiError> {
+    let spec = upload::receive(form, &caller, state.node.files(), &state.options).await?;
     let function = state.node.push(spec).await?;
     tracing::info!(function = %function.id, name = %function.spec.name, version = function.version, "pushed");
     Ok(Json(function.into()))
@@ -59,9 +64,14 @@ pub(crate) async fn push(state: Data<MasterState>, form: Multipart) -> Result<Js
             body = ErrorAnswer),
     )
 )]
-pub(crate) async fn run(state: Data<MasterState>, body: JsonObject) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn run(
+    state: Data<MasterState>,
+    caller: Caller,
+    body: JsonObject,
+) -> Result<HttpResponse, ApiError> {
     let body = RunBody::try_from(body)?;
     let submission = Submission {
+        tenant: caller.into_inner(),
         function: body.task_id,
         command: Some(body.command),
         input_size: body.input_size,
@@ -88,10 +98,15 @@ pub(crate) async fn run(state: Data<MasterState>, body: JsonObject) -> Result<Ht
             body = ErrorAnswer),
     )
 )]
-pub(crate) async fn submit(state: Data<MasterState>, payload: Payload) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn submit(
+    state: Data<MasterState>,
+    caller: Caller,
+    payload: Payload,
+) -> Result<HttpResponse, ApiError> {
     let body = SubmitBody::parse(&read_body(payload, MAX_JSON).await?)?;
     let function = state.node.read(|master| master.latest(&body.function_name).map(|function| function.id));
     let submission = Submission {
+        tenant: caller.into_inner(),
         function: function.ok_or_else(|| no_such_function(body.function_name.as_str()))?,
         command: None,
         input_size: body.input_size,
@@ -117,10 +132,18 @@ pub(crate) async fn submit(state: Data<MasterState>, payload: Payload) -> Result
         (status = 503, description = "no_workers, queue_full (with Retry-After), stopping", body = ErrorAnswer),
     )
 )]
-pub(crate) async fn benchmark(state: Data<MasterState>, body: JsonObject) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn benchmark(
+    state: Data<MasterState>,
+    caller: Caller,
+    body: JsonObject,
+) -> Result<HttpResponse, ApiError> {
     let body = RunBody::try_from(body)?;
-    let request =
-        BenchmarkRequest { function: body.task_id, command: Some(body.command), input_size: body.input_size };
+    let request = BenchmarkRequest {
+        tenant: caller.into_inner(),
+        function: body.task_id,
+        command: Some(body.command),
+        input_size: body.input_size,
+    };
     let ticket = state.node.benchmark(request).await?;
     let id = ticket.id;
     note_invocation(id);

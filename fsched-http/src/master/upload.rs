@@ -7,6 +7,7 @@ use actix_web::error::PayloadError;
 use fsched_core::cache::Bytes;
 use fsched_core::function::{Command, FunctionName, FunctionSpec, Isolation, Needs};
 use fsched_core::node::{FileStore, FileWriter};
+use fsched_core::tenant::Tenant;
 use futures_util::{FutureExt as _, TryStreamExt as _};
 use tokio::time::timeout;
 use utoipa::ToSchema;
@@ -70,13 +71,14 @@ struct Form {
 /// Says what is wrong with it; nothing of the file is kept then.
 pub(super) async fn receive(
     mut form: Multipart,
+    tenant: &Tenant,
     files: &FileStore,
     options: &MasterOptions,
 ) -> Result<FunctionSpec, ApiError> {
     let mut got = Form::default();
     for _ in 0..MAX_FIELDS {
         let Some(field) = prompt(form.try_next()).await? else {
-            return got.into_spec(options).await;
+            return got.into_spec(tenant, options).await;
         };
         got.take(field, files, options).await?;
     }
@@ -126,7 +128,7 @@ impl Form {
         Ok(())
     }
 
-    async fn into_spec(self, options: &MasterOptions) -> Result<FunctionSpec, ApiError> {
+    async fn into_spec(self, tenant: &Tenant, options: &MasterOptions) -> Result<FunctionSpec, ApiError> {
         let Some(file) = self.file else {
             return Err(ApiError::new(Code::NoFile, "no file: the form has to have a field file"));
         };
@@ -139,6 +141,7 @@ impl Form {
         };
         let (file, file_size) = file.finish(None).await?;
         Ok(FunctionSpec {
+            tenant: tenant.clone(),
             name,
             file,
             file_size,

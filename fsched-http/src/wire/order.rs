@@ -9,6 +9,7 @@ use fsched_core::curve::Curve;
 use fsched_core::function::{InputSize, Isolation, Needs};
 use fsched_core::id::{AttemptId, ContentHash, FunctionId};
 use fsched_core::invocation::{CacheAsk, Order, Weight};
+use fsched_core::tenant::Tenant;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,9 @@ pub struct OrderBody {
     pub term: u64,
     /// Which try of which invocation.
     pub attempt: AttemptId,
+    /// On whose behalf. Missing: the default tenant's.
+    #[serde(default)]
+    pub tenant: Tenant,
     /// Which function.
     pub function: FunctionId,
     /// The function's file.
@@ -66,11 +70,12 @@ const MAX_COMMAND: usize = 64 << 10;
 
 impl From<Order> for OrderBody {
     fn from(order: Order) -> Self {
-        let Order { attempt, function, file, command, input_size, payload, needs, .. } = order;
+        let Order { attempt, tenant, function, file, command, input_size, payload, needs, .. } = order;
         Self {
             protocol: PROTOCOL_VERSION,
             term: order.term,
             attempt,
+            tenant,
             function,
             file,
             command,
@@ -115,6 +120,7 @@ impl TryFrom<OrderBody> for Order {
         Ok(Self {
             term: body.term,
             attempt: body.attempt,
+            tenant: body.tenant,
             function: body.function,
             file: body.file,
             command: body.command,

@@ -34,6 +34,7 @@ fn order() -> Order {
     Order {
         term: 9,
         attempt: attempt(),
+        tenant: "team-blue".parse().unwrap(),
         function: FunctionId(17),
         file: ContentHash([0xab; 32]),
         command: vec!["python3".into(), "-u".into()],

@@ -9,7 +9,7 @@ use fsched_core::invocation::{Order, Report};
 
 use super::{MAX_ORDER, WorkerService};
 use crate::error::{ApiError, Code};
-use crate::front::note_invocation;
+use crate::front::{note_invocation, note_tenant};
 use crate::json::read_body;
 use crate::wire::{INSTANCE_HEADER, OrderBody, RefusalBody, ReportBody, bounded};
 
@@ -31,6 +31,9 @@ pub(super) async fn take(
     let order = read_order(&body.map_err(late)??)?;
     let attempt = order.attempt;
     note_invocation(attempt);
+    if !order.tenant.is_default() {
+        note_tenant(&order.tenant);
+    }
     let mut counted = service.metrics.order();
     match service.node.execute(order).await {
         Ok(report) => {

@@ -67,6 +67,7 @@ impl Rig {
         Order {
             term: 1,
             attempt: attempt(n),
+            tenant: Default::default(),
             function: FunctionId(1),
             file: self.file,
             command: vec!["sh".to_owned()],

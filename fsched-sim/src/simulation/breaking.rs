@@ -99,11 +99,7 @@ impl Simulation {
                 }
             }
             Fault::Benchmark { function } => {
-                let request = BenchmarkRequest {
-                    function: self.ids[function],
-                    command: None,
-                    input_size: self.functions[function].size(),
-                };
+                let request = BenchmarkRequest::new(self.ids[function], self.functions[function].size());
                 self.tell_master(now, |master, now| {
                     master.benchmark(now, request).map_or_else(|_| Effects::new(), |(_, effects)| effects)
                 });

@@ -23,7 +23,7 @@ pub use ticket::{BenchmarkTicket, Ticket, Waiting};
 
 use super::{FileError, FileStore, Now};
 use crate::cluster::Heartbeat;
-use crate::function::{Function, FunctionSpec, InputSize};
+use crate::function::{Function, FunctionName, FunctionSpec, InputSize};
 use crate::id::{AttemptId, BenchmarkId, ContentHash, FunctionId, InvocationId, WorkerId};
 use crate::invocation::{Outcome, Submission};
 use crate::master::{
@@ -58,6 +58,9 @@ pub enum PushError {
     /// Its file is not there: it has to be in the node's [`FileStore`] before.
     #[error("file {0} is not there: upload it again")]
     MissingFile(ContentHash),
+    /// The newest function of that name is another tenant's.
+    #[error("the function {0} is another tenant's: take another name")]
+    NotYours(FunctionName),
     /// The master is about to stop.
     #[error("the master is stopping")]
     Stopping,
@@ -191,6 +194,10 @@ impl MasterNode {
             // With the lock held, under which files are removed too.
             if !self.files.contains(spec.file) {
                 return Err(PushError::MissingFile(spec.file));
+            }
+            let newest = state.master.latest(&spec.name);
+            if newest.is_some_and(|newest| !spec.tenant.governs(&newest.spec.tenant)) {
+                return Err(PushError::NotYours(spec.name));
             }
             Ok(state.master.push(now, spec))
         })?;

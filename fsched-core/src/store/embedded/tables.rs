@@ -21,7 +21,8 @@ use crate::store::InvocationRecord;
 /// | --- | --- |
 /// | 1 | |
 /// | 2 | samples say where they come from; without a word they come from a run |
-const VERSION: u32 = 2;
+/// | 3 | invocations say on whose behalf they run; without a word that is the default tenant |
+const VERSION: u32 = 3;
 /// The oldest version that is read; it becomes the newest when it is opened.
 const OLDEST_VERSION: u32 = 1;
 /// redb's page cache; what is read more than once are the inner pages of small trees.

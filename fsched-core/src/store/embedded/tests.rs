@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use tempfile::TempDir;
 
-use super::super::conformance::{self, accepted, added_up, function, records, sample, story};
+use super::super::conformance::{self, accepted, added_up, ended, function, records, sample, story};
 use super::*;
 
 fn directory() -> TempDir {
@@ -84,20 +84,34 @@ fn another_version_is_refused_and_left_alone() {
     set_version(dir.path(), 7);
     for _ in 0..2 {
         let error = EmbeddedStore::open(dir.path()).unwrap_err();
-        assert!(matches!(error, StoreError::Version { found: 7, expected: 2, .. }), "{error}");
+        assert!(matches!(error, StoreError::Version { found: 7, expected: 3, .. }), "{error}");
     }
 }
 
-/// Before samples said where they come from, all came from runs; and a program of that time must not open what one of today
-/// has opened, because it would take profiles for runs.
+/// Before samples said where they come from, all came from runs, and before there were tenants, all was the default one's; and a
+/// program of that time must not open what one of today has opened, because it would take profiles for runs, and forget whose
+/// an invocation is.
 #[test]
-fn the_version_before_is_read_and_becomes_the_newest() {
-    let dir = killed(&[function(1), sample(1, 2)], &[]);
-    assert!(!serde_json::to_string(&sample(1, 2)).unwrap().contains("origin"), "written as it was then");
-    set_version(dir.path(), 1);
-    assert_eq!(load(&open(dir.path())), added_up([function(1), sample(1, 2)]));
-    assert_eq!(set_version(dir.path(), 2), Some(2));
-    assert_eq!(load(&open(dir.path())), added_up([function(1), sample(1, 2)]));
+fn the_versions_before_are_read_and_become_the_newest() {
+    for version in [1, 2] {
+        // Those with even numbers are the default tenant's.
+        let facts = [function(2), sample(2, 2), accepted(2), ended(2), accepted(4)];
+        let dir = killed(&facts[..3], &facts[3..]);
+        for fact in &facts {
+            let text = serde_json::to_string(fact).unwrap();
+            assert!(
+                !text.contains("origin") && !text.contains("tenant"),
+                "{text} is not written as it was then"
+            );
+        }
+        set_version(dir.path(), version);
+        let snapshot = load(&open(dir.path()));
+        assert_eq!(snapshot, added_up(facts.clone()));
+        assert!(snapshot.invocations.values().all(|invocation| invocation.tenant.is_default()));
+        assert!(snapshot.functions.values().all(|function| function.spec.tenant.is_default()));
+        assert_eq!(set_version(dir.path(), 3), Some(3), "version {version}");
+        assert_eq!(load(&open(dir.path())), added_up(facts));
+    }
 }
 
 /// Writes a version number, and says which was there.

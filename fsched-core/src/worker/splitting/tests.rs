@@ -46,6 +46,7 @@ fn order(n: u64, curve: Arc<Curve>, cache: CacheAsk) -> Order {
     Order {
         term: 1,
         attempt: attempt(n),
+        tenant: Default::default(),
         function: FunctionId(n),
         file: FILE,
         command: Vec::new(),

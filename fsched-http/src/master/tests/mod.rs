@@ -4,4 +4,5 @@ mod documents;
 mod ends;
 mod refusals;
 mod story;
+mod tenants;
 mod world;

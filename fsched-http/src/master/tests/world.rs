@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CONTENT_TYPE, HeaderMap};
+use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap};
 use actix_web::rt;
 use fsched_core::allocator::MemoryAllocator;
 use fsched_core::cache::{Bytes, CacheDomain, CacheGeometry, CpuId, DomainId, Ways};
@@ -161,6 +161,14 @@ impl World {
 
     pub(super) async fn post(&self, path: &str, body: impl Into<String>) -> Answer {
         read(self.client.post(self.url(path)).send_body(body.into()).await).await
+    }
+
+    /// Any request of whoever shows this token.
+    pub(super) async fn send_as(&self, secret: &str, method: &str, path: &str, body: &str) -> Answer {
+        let method = method.parse().unwrap();
+        let request = self.client.request(method, self.url(path));
+        let request = request.insert_header((AUTHORIZATION, format!("Bearer {secret}")));
+        read(request.send_body(body.to_owned()).await).await
     }
 
     /// Runs `task` at an input size.

@@ -5,6 +5,7 @@ use fsched_core::function::{Function, Isolation};
 use fsched_core::id::{ContentHash, FunctionId};
 use fsched_core::master::FunctionInfo;
 use fsched_core::predictor::{Knowledge, Prediction};
+use fsched_core::tenant::Tenant;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -67,6 +68,9 @@ pub struct FunctionBody {
     /// With whom it may share ways: `shared` (with others) or `exclusive` (with nobody).
     #[schema(value_type = String, example = "shared")]
     pub isolation: &'static str,
+    /// Who pushed it: the name of the token it came with, or `default`.
+    #[schema(value_type = String, example = "default")]
+    pub tenant: Tenant,
     /// When it was pushed.
     pub pushed_at: Moment,
     /// Input sizes that samples are there for.
@@ -82,6 +86,7 @@ impl From<FunctionInfo> for FunctionBody {
         let Function { id, version, spec, pushed_at } = info.function;
         Self {
             task_id: id,
+            tenant: spec.tenant,
             name: spec.name.into(),
             version,
             file: spec.file,

@@ -3,6 +3,7 @@
 use fsched_core::id::{BenchmarkId, FunctionId, InvocationId, WorkerId};
 use fsched_core::invocation::{Invocation, InvocationState, Outcome, Report};
 use fsched_core::store::EndKind;
+use fsched_core::tenant::Tenant;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -21,6 +22,9 @@ pub struct InvocationBody {
     /// Its id.
     #[schema(value_type = String, example = "i-9")]
     pub id: InvocationId,
+    /// On whose behalf it runs: the name of the token it was asked for with, or `default`.
+    #[schema(value_type = String, example = "default")]
+    pub tenant: Tenant,
     /// Its function.
     #[schema(value_type = String, example = "f-1")]
     pub function: FunctionId,
@@ -80,6 +84,7 @@ impl InvocationBody {
         let asked = invocation.estimate.map(|estimate| estimate.ways);
         Self {
             id: invocation.id,
+            tenant: invocation.submission.tenant.clone(),
             function: invocation.submission.function,
             name,
             input_size: invocation.submission.input_size.0,

@@ -54,13 +54,10 @@ fn invocation(state: InvocationState) -> Invocation {
     Invocation {
         id: InvocationId(9),
         submission: Submission {
-            function: FunctionId(1),
+            tenant: "team-blue".parse().unwrap(),
             command: Some("python3 -u".parse().unwrap()),
-            input_size: InputSize(2000),
-            payload: None,
-            timeout: None,
-            idempotent: false,
             only_if_known: true,
+            ..Submission::new(FunctionId(1), InputSize(2000))
         },
         benchmark: None,
         knowledge: Some(Knowledge::Assisted),
@@ -146,6 +143,7 @@ fn function() -> Function {
         id: FunctionId(1),
         version: 2,
         spec: FunctionSpec {
+            tenant: "team-blue".parse().unwrap(),
             name: "resize".parse().unwrap(),
             file: ContentHash([0xab; 32]),
             file_size: Bytes(1234),
