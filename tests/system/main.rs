@@ -21,6 +21,7 @@
 //! | [`durability`] | what was accepted is not lost |
 //! | [`simulation`] | `fsched sim` and `fsched record` |
 //! | [`command_line`] | `fsched` for people and for programs |
+//! | [`isolation`] | who has ways of its own |
 //! | [`kernel`] | what is so only on a kernel with resctrl |
 //! | [`harness`] | what they stand on |
 
@@ -32,6 +33,7 @@ mod functions;
 mod harness;
 mod hosts;
 mod invocations;
+mod isolation;
 mod kernel;
 mod overload;
 mod processes;

@@ -1,16 +1,19 @@
 //! Master and worker on a real kernel: functions run in the class that they were promised, all of their tree does, and nothing is
 //! left over.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use fsched_core::allocator::resctrl::Schemata;
 use fsched_core::cache::DomainId;
 use serde_json::{Value, json};
 
 use super::doctor::doctor;
-use super::{RESCTRL, function};
+use super::{RESCTRL, class_of, function};
 use crate::harness::{Cluster, Function, Gate, Plan, left_of, wait_until};
+use crate::isolation::push_exclusive;
 
 /// A cluster whose worker has the machine's own cache.
 pub(super) fn cluster() -> Cluster {
@@ -111,6 +114,91 @@ fn two_at_once_have_classes_of_their_own() {
     let mask =
         |result: &Value| u32::from_str_radix(result["mask"].as_str().expect("a mask"), 16).expect("hex");
     assert!(results[0]["domain"] != results[1]["domain"] || mask(&results[0]) & mask(&results[1]) == 0);
+}
+
+/// What every group has, the root (`""`) included.
+fn all_schemata() -> BTreeMap<String, Schemata> {
+    let entries = fs::read_dir(RESCTRL).expect("resctrl can be listed");
+    let names = entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
+    let read = |name: String| {
+        let text = fs::read_to_string(Path::new(RESCTRL).join(&name).join("schemata")).ok()?;
+        Some((name, text.parse().expect("the kernel's schemata make sense")))
+    };
+    names.chain([String::new()]).filter_map(read).collect()
+}
+
+/// The mask of a group in a domain.
+fn mask_in(schemata: &Schemata, domain: DomainId) -> u32 {
+    ["L3", "L3DATA"].iter().find_map(|line| schemata.get(line, domain)).expect("a mask")
+}
+
+#[test]
+#[ignore = "needs a kernel with resctrl: .ci/vm"]
+fn nobody_else_has_a_way_of_an_exclusive_function_while_it_runs() {
+    let before = schemata_of("");
+    let mut cluster = cluster();
+    let gate = Gate::new(cluster.folder(), "gate");
+    push_exclusive(&cluster, "alone", &format!("cat /proc/$$/cpu_resctrl_groups\n{}", gate.script()));
+    push_tree(&cluster, "shared", &[]);
+    let alone = cluster.submit_later("alone");
+    gate.wait_for(1);
+    // Others come and go; what all groups have is read again and again meanwhile.
+    let done = AtomicBool::new(false);
+    let seen = std::thread::scope(|scope| {
+        let watcher = scope.spawn(|| {
+            let mut seen = vec![all_schemata()];
+            while !done.load(Ordering::SeqCst) {
+                seen.push(all_schemata());
+            }
+            seen
+        });
+        for _ in 0..5 {
+            ran_where_promised(&cluster.submit("shared", json!({"input_size": 1})).result());
+        }
+        done.store(true, Ordering::SeqCst);
+        watcher.join().expect("it only reads")
+    });
+    gate.open();
+    let result = alone.join().expect("an answer").result();
+    let class = result["class"].as_u64().expect("a class");
+    let domain =
+        DomainId(u16::try_from(result["domain"].as_u64().expect("a domain")).expect("a small number"));
+    let mask = u32::from_str_radix(result["mask"].as_str().expect("a mask"), 16).expect("hex");
+    assert_ne!(mask, 0);
+    let own = groups().into_iter().find(|name| name.ends_with(&format!(".{class}"))).expect("its group");
+    assert!(result["stdout"].as_str().is_some_and(|printed| printed.contains(&own)), "{result:#}");
+    for (moment, all) in seen.iter().enumerate() {
+        assert_eq!(mask_in(&all[&own], domain), mask, "moment {moment}");
+        for (group, schemata) in all.iter().filter(|(group, _)| **group != own) {
+            let overlap = mask_in(schemata, domain) & mask;
+            assert_eq!(overlap, 0, "moment {moment}: {group:?} has ways of {own}: {schemata}");
+        }
+    }
+    assert!(seen.len() > 10 && seen[0].len() > 2, "{} moments of {} groups", seen.len(), seen[0].len());
+    assert!(cluster.workers.remove(0).terminate().success());
+    assert_eq!(schemata_of(""), before, "the root has its ways back");
+}
+
+#[test]
+#[ignore = "needs a kernel with resctrl: .ci/vm"]
+fn who_is_in_a_group_that_somebody_removes_is_moved_while_it_runs() {
+    let cluster = cluster();
+    let gate = Gate::new(cluster.folder(), "gate");
+    let file = cluster.folder().join("pid");
+    push_exclusive(&cluster, "alone", &format!("echo $$ > {}\n{}", file.display(), gate.script()));
+    let alone = cluster.submit_later("alone");
+    gate.wait_for(1);
+    let process = fs::read_to_string(&file).expect("it wrote its number").trim().to_owned();
+    let lost = class_of(&process);
+    assert!(lost.starts_with("fsched-"), "{lost:?}");
+    fs::remove_dir(Path::new(RESCTRL).join(&lost)).expect("a group can be removed");
+    wait_until("it is in another group of ours", || {
+        let now = class_of(&process);
+        (now.starts_with("fsched-") && now != lost).then_some(())
+    });
+    gate.open();
+    let result = alone.join().expect("an answer").result();
+    assert_eq!(result["enforced"], true, "{result:#}");
 }
 
 #[test]
