@@ -50,6 +50,7 @@ impl Diagnosis {
         let mut notes = facts.topology.notes.clone();
         notes.extend(disagreements(facts));
         notes.extend(foreign(facts));
+        notes.extend(of_workers(facts));
         Self { plan: plan(facts, &verdict), notes, cures: cure::all(facts), verdict }
     }
 }
@@ -188,6 +189,16 @@ fn against_features(claims: &Claims, facts: &Facts) -> Vec<Pair> {
         ("division of memory bandwidth", word(claims.bandwidth.is_some()), has("mba")),
         ("monitoring of the L3", word(monitoring.is_some_and(|found| found.occupancy)), has("cqm_occup_llc")),
     ]
+}
+
+/// What workers of fsched hold: each goes on with its own when it is started again, and another finds what is left.
+fn of_workers(facts: &Facts) -> Option<String> {
+    let (workers, offer) = (facts.groups.workers(), facts.offer()?);
+    let each = workers.iter().map(|(key, groups)| format!("{key} ({groups})")).collect::<Vec<_>>().join(", ");
+    let left = classes_left(facts, offer).saturating_sub(facts.groups.ours.len());
+    (!workers.is_empty()).then(|| {
+        format!("workers of fsched hold classes and go on with them when they are started again: {each}; for another worker {left} are left")
+    })
 }
 
 fn foreign(facts: &Facts) -> Option<String> {

@@ -175,6 +175,18 @@ fn classes_that_others_hold_are_not_ours() {
 }
 
 #[test]
+fn classes_of_other_workers_are_counted() {
+    let mut facts = intel();
+    facts.groups.foreign = vec!["COS1".to_owned()];
+    facts.groups.ours = ["ab.1", "ab.2", "cd.1"].map(|name| format!("fsched-{name}")).to_vec();
+    let diagnosis = Diagnosis::of(&facts);
+    assert_eq!(diagnosis.verdict, Verdict::Enforced, "each goes on with its own");
+    assert!(diagnosis.plan[0].ends_with("in up to 6 classes"), "{:?}", diagnosis.plan);
+    let note = diagnosis.notes.last().unwrap();
+    assert!(note.contains("ab (2), cd (1)") && note.contains("for another worker 3 are left"), "{note}");
+}
+
+#[test]
 fn what_the_processor_has_and_the_kernel_has_not_is_for_the_kernel_to_learn() {
     let mut facts = Facts { filesystem: Filesystem::Absent, offer: None, ..intel() };
     let (command, code) = cure(&facts);

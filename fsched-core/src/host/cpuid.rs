@@ -118,6 +118,11 @@ mod x86 {
 
     #[cfg(test)]
     mod tests {
+        use std::cell::RefCell;
+        use std::collections::BTreeMap;
+
+        use proptest::prelude::*;
+
         use super::*;
 
         fn registers(eax: u32, ebx: u32, ecx: u32, edx: u32) -> CpuIdResult {
@@ -206,6 +211,80 @@ mod x86 {
         fn leaves_mean_nothing_where_no_bit_says_that_they_do() {
             assert_eq!(claims(without_bits), Claims::default());
             assert_eq!(claims(|_, _| registers(0, 0, 0, 0)), Claims::default());
+        }
+
+        thread_local! {
+            /// What [`told`] answers in this thread; a processor's answers cannot be captured.
+            static ANSWERS: RefCell<BTreeMap<(u32, u32), CpuIdResult>> = const { RefCell::new(BTreeMap::new()) };
+        }
+
+        fn told(leaf: u32, subleaf: u32) -> CpuIdResult {
+            let nothing = registers(0, 0, 0, 0);
+            ANSWERS.with_borrow(|answers| answers.get(&(leaf, subleaf)).copied().unwrap_or(nothing))
+        }
+
+        fn claims_of(answers: impl IntoIterator<Item = ((u32, u32), CpuIdResult)>) -> Claims {
+            ANSWERS.set(answers.into_iter().collect());
+            claims(told)
+        }
+
+        /// The leaves that are read.
+        const LEAVES: [(u32, u32); 12] = [
+            (0, 0),
+            (0x7, 0),
+            (0xf, 0),
+            (0xf, 1),
+            (0x10, 0),
+            (0x10, 1),
+            (0x10, 2),
+            (0x10, 3),
+            (0x8000_0000, 0),
+            (0x8000_0008, 0),
+            (0x8000_0020, 0),
+            (0x8000_0020, 1),
+        ];
+
+        proptest! {
+            #[test]
+            fn whatever_it_answers_is_understood_or_ignored(words in any::<[[u32; 4]; 12]>(), bits in any::<bool>()) {
+                let mut answers: Vec<_> = words
+                    .iter()
+                    .zip(LEAVES)
+                    .map(|([eax, ebx, ecx, edx], leaf)| (leaf, registers(*eax, *ebx, *ecx, *edx)))
+                    .collect();
+                // As real ones begin: else most noise ends at a leaf that there is not.
+                answers[0].1 = vendor(0x16, b"GenuineIntel");
+                if !bits {
+                    answers[1].1 = registers(0, 0, 0, 0);
+                }
+                let claims = claims_of(answers);
+                prop_assert!(bits || (claims.l3, claims.l2, claims.monitoring) == (None, None, None));
+                prop_assert!(claims.l3.is_none_or(|l3| (1..=32).contains(&l3.ways) && (1..=65_536).contains(&l3.classes)));
+            }
+
+            #[test]
+            fn what_it_has_is_what_is_understood(
+                ways in 1u8..=32,
+                classes in 1u32..=65_536,
+                shareable: u32,
+                code_and_data: bool,
+                bandwidth in 1u32..=65_536,
+                rmids in 1u32..=65_536,
+                (occupancy, traffic) in any::<(bool, bool)>(),
+            ) {
+                let told = claims_of([
+                    ((0, 0), vendor(0x16, b"GenuineIntel")),
+                    ((0x7, 0), registers(0, 1 << 15 | 1 << 12, 0, 0)),
+                    ((0xf, 0), registers(0, rmids - 1, 0, 2)),
+                    ((0xf, 1), registers(0, 65_536, rmids - 1, u32::from(occupancy) | u32::from(traffic) << 1)),
+                    ((0x10, 0), registers(0, 0b1010, 0, 0)),
+                    ((0x10, 1), registers(u32::from(ways) - 1, shareable, u32::from(code_and_data) << 2, classes - 1)),
+                    ((0x10, 3), registers(89, 0, 4, bandwidth - 1)),
+                ]);
+                prop_assert_eq!(told.l3, Some(CacheClaim { ways, classes, shareable, code_and_data }));
+                prop_assert_eq!(told.bandwidth, Some(BandwidthClaim { classes: bandwidth }));
+                prop_assert_eq!(told.monitoring, Some(MonitoringClaim { groups: rmids, occupancy, bandwidth: traffic }));
+            }
         }
 
         #[test]

@@ -1,11 +1,11 @@
 //! The control groups that there are, and whose.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
 
-/// What begins the names of the groups that workers of fsched make.
-const PREFIX: &str = "fsched";
+use crate::allocator::resctrl::PREFIX;
 
 /// The control groups that there are beside the root group, by name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -17,6 +17,17 @@ pub struct Groups {
 }
 
 impl Groups {
+    /// How many groups each worker of fsched has here, by what begins its key.
+    pub fn workers(&self) -> BTreeMap<&str, usize> {
+        let mut workers = BTreeMap::new();
+        for name in &self.ours {
+            let rest = name.strip_prefix(PREFIX).unwrap_or(name);
+            let key = rest.split_once('.').map_or(rest, |(key, _)| key);
+            *workers.entry(key).or_default() += 1;
+        }
+        workers
+    }
+
     /// Lists the groups of the filesystem that is mounted at `mount`.
     ///
     /// # Errors
@@ -47,7 +58,7 @@ mod tests {
     #[test]
     fn groups_are_told_apart_by_their_names() {
         let mount = tempfile::tempdir().unwrap();
-        for name in ["COS1", "fsched-ab.1", "mon_groups", "fsched-ab.0"] {
+        for name in ["COS1", "fsched-ab.1", "mon_groups", "fsched-ab.0", "fsched-cd.1", "fschedule"] {
             fs::create_dir(mount.path().join(name)).unwrap();
             fs::write(mount.path().join(name).join("schemata"), "").unwrap();
         }
@@ -56,7 +67,12 @@ mod tests {
         }
         fs::write(mount.path().join("schemata"), "").unwrap();
         let groups = Groups::list(mount.path()).unwrap();
-        assert_eq!(groups.ours, ["fsched-ab.0", "fsched-ab.1"]);
-        assert_eq!(groups.foreign, ["COS1", "mon_groups"]);
+        assert_eq!(groups.ours, ["fsched-ab.0", "fsched-ab.1", "fsched-cd.1"]);
+        assert_eq!(
+            groups.foreign,
+            ["COS1", "fschedule", "mon_groups"],
+            "the allocator takes it for somebody else's"
+        );
+        assert_eq!(groups.workers(), BTreeMap::from([("ab", 2), ("cd", 1)]));
     }
 }
