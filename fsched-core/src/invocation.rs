@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::allocator::Monitored;
 use crate::cache::{Bytes, ClosId, DomainId, WayMask, Ways};
 use crate::curve::{Curve, Provenance};
 use crate::function::{Command, InputSize, Isolation, Needs};
@@ -233,6 +234,9 @@ pub struct Report {
     pub segments: Vec<Segment>,
     /// How many others were running in the domain when it started.
     pub co_runners: u16,
+    /// What the hardware said of its class: what that held when it had ended, and moved while it ran. All who shared the
+    /// class are in it. None: the machine does not monitor, or it was never started.
+    pub monitored: Option<Monitored>,
 }
 
 impl Report {

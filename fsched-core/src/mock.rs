@@ -64,6 +64,7 @@ mock! {
         fn acquire(&mut self, domain: DomainId, ask: CacheAsk) -> Result<Grant, AllocateError>;
         fn release(&mut self, lease: LeaseId) -> Result<Vec<Moved>, AllocateError>;
         fn arrange(&mut self, domain: DomainId, groups: &[Group]) -> Result<Vec<Moved>, AllocateError>;
+        fn check(&mut self) -> Vec<Moved>;
         fn usage(&self, domain: DomainId) -> Usage;
     }
 }

@@ -1,5 +1,6 @@
 //! How a worker makes itself known to a master, and stays known.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use awc::http::StatusCode;
@@ -41,7 +42,7 @@ impl Registration {
 
     /// Registers until the master accepts, and again whenever it has been silent for long: it may have been
     /// restarted, or somebody may have removed the worker. Never ends.
-    pub(crate) async fn keep(&self, node: &WorkerNode, heard: &Heard, port: u16, token: Option<Token>) {
+    pub(crate) async fn keep(&self, node: &Arc<WorkerNode>, heard: &Heard, port: u16, token: Option<Token>) {
         let address = match &self.advertise {
             Some(address) => address.to_string(),
             // The master puts our IP address in, as it sees it.
@@ -76,7 +77,7 @@ impl Registration {
     async fn register(
         &self,
         client: &awc::Client,
-        node: &WorkerNode,
+        node: &Arc<WorkerNode>,
         address: &str,
     ) -> Result<RegisteredBody, String> {
         let body = RegisterBody {

@@ -5,11 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use fsched_core::allocator::Monitor;
 use fsched_core::launcher::{ProcessConfig, ProcessLauncher};
 use fsched_core::node::{FileStore, WorkerNode};
 use fsched_core::worker::Worker;
-use fsched_http::worker::WorkerOptions;
 use fsched_http::{machine, worker};
 
 use super::{Ending, clock, ending, ready_line, say_ready, trace};
@@ -33,8 +31,7 @@ async fn serve(settings: &WorkerSettings, lifeline: bool) -> anyhow::Result<()> 
     let address = listener.local_addr().context("cannot find out where we listen")?;
 
     let now = clock::wall();
-    let (node, monitor) = start(settings, &now)?;
-    let options = WorkerOptions { monitor, ..options };
+    let node = start(settings, &now)?;
     say_ready(&ready_line("fsched-worker", &format!("http://{address}")));
 
     let asked = Arc::clone(&node);
@@ -52,10 +49,7 @@ async fn serve(settings: &WorkerSettings, lifeline: bool) -> anyhow::Result<()> 
 }
 
 /// Looks at the machine and gets ready to run functions on it.
-fn start(
-    settings: &WorkerSettings,
-    now: &fsched_core::node::Now,
-) -> anyhow::Result<(Arc<WorkerNode>, Option<Monitor>)> {
+fn start(settings: &WorkerSettings, now: &fsched_core::node::Now) -> anyhow::Result<Arc<WorkerNode>> {
     let state_dir = settings.state_dir()?;
     make_private(&state_dir)?;
     let key = machine::worker_key(&state_dir)?;
@@ -94,5 +88,5 @@ fn start(
     );
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let worker = Worker::new(config, key, version, allocator, whole);
-    Ok((WorkerNode::start(worker, Arc::new(launcher), files, Arc::clone(now)), monitor))
+    Ok(WorkerNode::start_monitored(worker, Arc::new(launcher), files, Arc::clone(now), monitor))
 }

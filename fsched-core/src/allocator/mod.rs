@@ -207,6 +207,12 @@ pub trait CacheAllocator: Send {
     /// [`AllocateError::Arrangement`] and [`AllocateError::NoSuchDomain`]; nothing has changed then.
     fn arrange(&mut self, domain: DomainId, groups: &[Group]) -> Result<Vec<Moved>, AllocateError>;
 
+    /// Looks whether what was taken from the system for dividing the cache is still there, from time to time; who has to go on
+    /// without some of it is in the answer, each once.
+    fn check(&mut self) -> Vec<Moved> {
+        Vec::new()
+    }
+
     /// Gives back to the system what was taken for dividing the cache, after the last lease. Nothing can be acquired then.
     ///
     /// # Errors
@@ -238,6 +244,10 @@ impl<A: CacheAllocator + ?Sized> CacheAllocator for Box<A> {
 
     fn arrange(&mut self, domain: DomainId, groups: &[Group]) -> Result<Vec<Moved>, AllocateError> {
         (**self).arrange(domain, groups)
+    }
+
+    fn check(&mut self) -> Vec<Moved> {
+        (**self).check()
     }
 
     fn close(&mut self) -> Result<(), AllocateError> {

@@ -1,5 +1,6 @@
 //! What a worker says of itself, again and again.
 
+use crate::allocator::ClassUse;
 use crate::cache::{Bytes, CacheDomain, Ways};
 use crate::id::{AttemptId, WorkerKey};
 
@@ -46,6 +47,8 @@ pub struct Heartbeat {
     pub free_swap: Bytes,
     /// Its cache domains; at least one.
     pub domains: Vec<DomainStatus>,
+    /// What its classes use, where its machine monitors.
+    pub classes: Vec<ClassUse>,
     /// What runs there.
     pub running: Vec<AttemptId>,
     /// Whether it takes no new orders because it is about to stop.

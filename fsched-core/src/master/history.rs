@@ -93,5 +93,6 @@ fn without_output(report: &Report) -> Report {
         cache: report.cache,
         segments: report.segments.clone(),
         co_runners: report.co_runners,
+        monitored: report.monitored,
     }
 }

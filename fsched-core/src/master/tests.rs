@@ -122,6 +122,7 @@ fn heartbeat(key: u8, cores: u16) -> Heartbeat {
         total_swap: Bytes(0),
         free_swap: Bytes(0),
         domains: vec![status],
+        classes: vec![],
         running: vec![],
         stopping: false,
     }
@@ -159,6 +160,7 @@ fn report(attempt: AttemptId, ending: Ending, seconds: f64) -> Report {
         }),
         segments: vec![Segment { cache: Bytes::mib(4), duration: wall }],
         co_runners: 0,
+        monitored: None,
     }
 }
 

@@ -232,6 +232,12 @@ impl Worker {
         effects
     }
 
+    /// Looks whether the system still has what its cache is divided with. To be called now and then: with every heartbeat.
+    pub fn look_after(&mut self, now: Timestamp) -> Vec<Effect> {
+        let moved = self.allocator.check();
+        self.apply(now, &moved)
+    }
+
     /// When [`tick`](Self::tick) wants to be called next; `None`: nothing is pending.
     pub fn next_tick(&self) -> Option<Timestamp> {
         let due = self.due.first().map(|(due, _)| *due);
@@ -256,6 +262,11 @@ impl Worker {
     pub fn close(&mut self) -> Result<(), AllocateError> {
         self.stopping = true;
         self.allocator.close()
+    }
+
+    /// Whether it takes no orders any more.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping
     }
 
     /// Whether nothing runs.
@@ -287,6 +298,7 @@ impl Worker {
             total_swap: machine.total_swap,
             free_swap: machine.free_swap,
             domains: self.allocator.domains().iter().zip(&self.rooms).map(status).collect(),
+            classes: Vec::new(),
             running: self.running.keys().copied().collect(),
             stopping: self.stopping,
         }

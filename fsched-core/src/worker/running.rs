@@ -131,6 +131,7 @@ impl Running {
             cache: was_started.then_some(got),
             segments: if was_started { self.segments.finish(exit.wall) } else { Vec::new() },
             co_runners: self.co_runners,
+            monitored: None,
         }
     }
 }

@@ -379,6 +379,7 @@ fn who_gets_another_class_is_moved_there() {
     let mut answers = vec![grant(1, 2, vec![moved(3)]), grant(0, 1, vec![])];
     allocator.expect_acquire().returning(move |_, _| Ok(answers.pop().unwrap()));
     allocator.expect_release().returning(move |_| Ok(vec![moved(2)]));
+    allocator.expect_check().returning(move || vec![moved(1)]);
     let mut worker = worker_on(Box::new(allocator));
     worker.order(at(0), order(0)).unwrap();
     let effects = worker.order(at(1), order(1)).unwrap();
@@ -387,6 +388,8 @@ fn who_gets_another_class_is_moved_there() {
     assert_eq!(worker.running().next().unwrap().class, ClosId(3));
     let effects = worker.exited(at(2), attempt(1), exit(0));
     assert_eq!(effects[0], Effect::Move { attempt: attempt(0), class: ClosId(2) });
+    let effects = worker.look_after(at(3));
+    assert_eq!(effects, [Effect::Move { attempt: attempt(0), class: ClosId(1) }], "its group is gone");
     let report = reported(worker.exited(at(3), attempt(0), exit(0)));
-    assert_eq!(report.cache.unwrap().class, ClosId(2));
+    assert_eq!(report.cache.unwrap().class, ClosId(1));
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use fsched_core::allocator::ClassUse;
 use fsched_core::cache::{Bytes, CacheDomain, Ways};
 use fsched_core::cluster::{DomainStatus, Heartbeat, PROTOCOL_VERSION};
 use fsched_core::id::{AttemptId, WorkerId, WorkerKey};
@@ -34,6 +35,9 @@ pub struct HeartbeatBody {
     pub free_swap: Bytes,
     /// Its cache domains.
     pub domains: Vec<DomainBody>,
+    /// What its classes use, where its machine monitors.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<ClassUse>,
     /// What runs there.
     pub running: Vec<AttemptId>,
     /// Whether it takes no new orders.
@@ -83,6 +87,8 @@ pub struct RegisteredBody {
 const MAX_VERSION: usize = 128;
 /// The most cache domains of one machine.
 const MAX_DOMAINS: usize = 1024;
+/// The most classes of one machine, in all domains.
+const MAX_CLASSES: usize = 1 << 16;
 /// The most CPUs of one machine.
 const MAX_CPUS: usize = 1 << 16;
 /// The most attempts that can run at once.
@@ -102,6 +108,7 @@ impl From<Heartbeat> for HeartbeatBody {
             total_swap: heartbeat.total_swap,
             free_swap: heartbeat.free_swap,
             domains: heartbeat.domains.into_iter().map(DomainBody::from).collect(),
+            classes: heartbeat.classes,
             running: heartbeat.running,
             stopping: heartbeat.stopping,
         }
@@ -116,6 +123,7 @@ impl TryFrom<HeartbeatBody> for Heartbeat {
         check::plain_text("version", &body.version, MAX_VERSION)?;
         check::at_most("free_memory", body.free_memory, body.memory)?;
         check::at_most("running", body.running.len(), MAX_RUNNING)?;
+        check::at_most("classes", body.classes.len(), MAX_CLASSES)?;
         check::at_most("domains", body.domains.len(), MAX_DOMAINS)?;
         check::at_most("cpus", body.domains.iter().map(|d| d.domain.cpus.len()).sum(), MAX_CPUS)?;
         if body.domains.is_empty() {
@@ -137,6 +145,7 @@ impl TryFrom<HeartbeatBody> for Heartbeat {
             total_swap: body.total_swap,
             free_swap: body.free_swap,
             domains,
+            classes: body.classes,
             running: body.running,
             stopping: body.stopping,
         })

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use fsched_core::allocator::Monitored;
 use fsched_core::cache::Bytes;
 use fsched_core::cluster::PROTOCOL_VERSION;
 use fsched_core::id::AttemptId;
@@ -46,6 +47,9 @@ pub struct ReportBody {
     pub segments: Vec<Segment>,
     /// How many others were running in the domain when it started.
     pub co_runners: u16,
+    /// What the hardware said of its class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub monitored: Option<Monitored>,
 }
 
 /// What a process wrote: text where that is UTF-8 and short in JSON, else base64 and flagged.
@@ -92,6 +96,7 @@ impl From<Report> for ReportBody {
             cache: report.cache,
             segments: report.segments,
             co_runners: report.co_runners,
+            monitored: report.monitored,
         }
     }
 }
@@ -121,6 +126,7 @@ impl TryFrom<ReportBody> for Report {
             cache: body.cache,
             segments: body.segments,
             co_runners: body.co_runners,
+            monitored: body.monitored,
         })
     }
 }

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use fsched_core::allocator::{ClassUse, Counter, Monitored};
 use fsched_core::cache::{Bytes, CacheDomain, CacheGeometry, ClosId, CpuId, DomainId, WayMask, Ways};
 use fsched_core::cluster::{DomainStatus, Heartbeat};
 use fsched_core::curve::{Curve, CurvePoint, Provenance, Traffic, TrafficPoint};
@@ -70,6 +71,15 @@ fn report() -> Report {
         }),
         segments: vec![Segment { cache: Bytes::mib(12), duration: Duration::from_micros(15_250) }],
         co_runners: 2,
+        monitored: Some(monitored()),
+    }
+}
+
+fn monitored() -> Monitored {
+    Monitored {
+        occupancy: Counter::Bytes(Bytes::mib(3)),
+        total_traffic: Counter::Unavailable,
+        local_traffic: Counter::Absent,
     }
 }
 
@@ -100,6 +110,7 @@ fn heartbeat() -> Heartbeat {
             free_ways: 8,
             largest_exclusive: Some(Ways::clamped(8)),
         }],
+        classes: vec![ClassUse { domain: DomainId(4), class: ClosId(1), monitored: monitored() }],
         running: vec![attempt()],
         stopping: false,
     }

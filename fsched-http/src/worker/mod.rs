@@ -27,7 +27,6 @@ use std::time::Duration;
 use actix_web::http::header::HeaderMap;
 use actix_web::middleware::{DefaultHeaders, from_fn};
 use actix_web::{App, HttpServer, web};
-use fsched_core::allocator::Monitor;
 use fsched_core::cache::Bytes;
 use fsched_core::cluster::PROTOCOL_VERSION;
 use fsched_core::node::{Now, WorkerNode};
@@ -62,8 +61,6 @@ pub struct WorkerOptions {
     pub patience: Duration,
     /// The master to register with; none: it waits to be added.
     pub registration: Option<Registration>,
-    /// What the hardware says of cache classes, for the metrics; none: nothing.
-    pub monitor: Option<Monitor>,
 }
 
 impl Default for WorkerOptions {
@@ -75,7 +72,6 @@ impl Default for WorkerOptions {
             threads: std::thread::available_parallelism().map_or(1, |n| n.get().min(4)),
             patience: Duration::from_secs(30),
             registration: None,
-            monitor: None,
         }
     }
 }
@@ -107,7 +103,6 @@ pub struct WorkerService {
     instance: String,
     max_file: Bytes,
     stall: Duration,
-    monitor: Option<Monitor>,
 }
 
 impl WorkerService {
@@ -126,7 +121,6 @@ impl WorkerService {
             instance: random_name()?,
             max_file: options.max_file,
             stall: options.stall,
-            monitor: options.monitor.clone(),
         }))
     }
 

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use fsched_core::allocator::MemoryAllocator;
+use fsched_core::allocator::{MemoryAllocator, Monitor};
 use fsched_core::cache::{Bytes, CacheDomain, CacheGeometry, CpuId, DomainId, Ways};
 use fsched_core::curve::{Curve, Provenance};
 use fsched_core::function::{InputSize, Needs};
@@ -39,6 +39,11 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) fn new() -> Self {
+        Self::monitored(None)
+    }
+
+    /// The same on a machine that monitors.
+    pub(crate) fn monitored(monitor: Option<Monitor>) -> Self {
         let dir = TempDir::new().unwrap();
         let files = FileStore::open(dir.path().join("files")).unwrap();
         let file = files.put(b"a function").unwrap();
@@ -55,7 +60,7 @@ impl Rig {
         let allocator = Box::new(MemoryAllocator::new(vec![domain], false));
         let worker = Worker::new(config, WorkerKey([5; 16]), "1.2.3".to_owned(), allocator, [file]);
         let launcher = Arc::new(ScriptedLauncher::waiting());
-        let node = WorkerNode::start(worker, launcher.clone(), files, clock());
+        let node = WorkerNode::start_monitored(worker, launcher.clone(), files, clock(), monitor);
         Self { node, launcher, file, dir }
     }
 

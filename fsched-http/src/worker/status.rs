@@ -20,7 +20,7 @@ pub(super) async fn healthz() -> HttpResponse {
 }
 
 pub(super) async fn readyz(service: web::Data<WorkerService>) -> Result<HttpResponse, ApiError> {
-    match service.node.heartbeat().stopping {
+    match service.node.read(|worker| worker.is_stopping()) {
         false => Ok(HttpResponse::Ok().json(serde_json::json!({"status": "ready"}))),
         true => Err(ApiError::new(Code::Stopping, "the worker is stopping")),
     }
@@ -28,10 +28,9 @@ pub(super) async fn readyz(service: web::Data<WorkerService>) -> Result<HttpResp
 
 pub(super) async fn metrics(service: web::Data<WorkerService>) -> HttpResponse {
     let shared = service.front.metrics();
-    service.metrics.observe(shared, &service.node.heartbeat());
-    if let Some(monitor) = &service.monitor {
-        service.metrics.observe_classes(shared, &(monitor.0)());
-    }
+    let now = service.node.heartbeat();
+    service.metrics.observe(shared, &now);
+    service.metrics.observe_classes(shared, &now.classes);
     HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(shared.render())
 }
 

@@ -2,11 +2,15 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use fsched_core::allocator::{Counter, Monitor, Monitored};
+use fsched_core::cache::{Bytes, ClosId, DomainId};
 use fsched_core::id::ContentHash;
 use fsched_core::launcher::{ExitKind, Stop, ended};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::rig::{LIMIT, Rig, Served, attempt, within};
 use super::{MAX_ORDER, WorkerOptions};
@@ -232,6 +236,39 @@ async fn without_the_token_only_health_is_told() {
     let with = request("GET", "/worker/heartbeat").header("authorization: Bearer correct-horse-battery");
     assert_eq!(with.ask(&served).await.0, 200);
     assert_eq!(rig.launcher.launched(), []);
+}
+
+#[actix_web::test]
+async fn reports_heartbeats_and_numbers_say_what_classes_use() {
+    let traffic = Arc::new(AtomicU64::new(1000));
+    let counted = Arc::clone(&traffic);
+    let ask = move |_, class| Monitored {
+        occupancy: if class == ClosId(0) { Counter::Failed } else { Counter::Bytes(Bytes(4096)) },
+        total_traffic: Counter::Bytes(Bytes(counted.load(Ordering::SeqCst))),
+        local_traffic: Counter::Unassigned,
+    };
+    let classes = (0..2).map(|class| (DomainId(0), ClosId(class))).collect();
+    let rig = Rig::monitored(Some(Monitor { classes, ask: Arc::new(ask) }));
+    let served = rig.serve(WorkerOptions::default());
+    let running = request("POST", "/worker/orders").order(&rig, 1).send(&served);
+    within("the launch", rig.launcher.until_launched(1)).await;
+    traffic.store(1700, Ordering::SeqCst);
+    rig.launcher.end(attempt(1), ended(ExitKind::Exited(0), Duration::ZERO));
+    let (_, _, report) = answer(running).await;
+    let used = json!({"occupancy": 4096, "total_traffic": 700, "local_traffic": "unassigned"});
+    assert_eq!(report["monitored"], used, "{report}");
+    let (_, _, heartbeat) = request("GET", "/worker/heartbeat").ask(&served).await;
+    let class = json!({"domain": 0, "class": 0, "occupancy": "error", "total_traffic": 1700, "local_traffic": "unassigned"});
+    assert_eq!(heartbeat["classes"][0], class, "{heartbeat}");
+    let (_, _, Value::String(text)) = request("GET", "/metrics").ask(&served).await else { panic!() };
+    for line in [
+        r#"fsched_worker_class_occupancy_bytes{domain="0",class="0"} NaN"#,
+        r#"fsched_worker_class_occupancy_bytes{domain="0",class="1"} 4096"#,
+        r#"fsched_worker_class_traffic_bytes{domain="0",class="1",memory="total"} 1700"#,
+        r#"fsched_worker_class_traffic_bytes{domain="0",class="1",memory="local"} NaN"#,
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+    }
 }
 
 #[actix_web::test]

@@ -30,7 +30,7 @@ pub(super) enum Event {
     /// Something arrives at a machine.
     AtWorker(usize, ToWorker),
     /// Something arrives at that life of the master.
-    AtMaster(u64, ToMaster),
+    AtMaster(u64, Box<ToMaster>),
     /// A process ends, unless it was announced anew since.
     Exit { machine: usize, life: u64, attempt: AttemptId, generation: u64 },
     /// Time passes for that life of a machine.

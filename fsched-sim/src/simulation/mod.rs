@@ -334,7 +334,7 @@ impl Simulation {
             Event::MasterTick(life) => self.tick_master(now, life),
             Event::MasterStarts => self.start_master(),
             Event::AtWorker(machine, message) => self.at_worker(now, machine, message),
-            Event::AtMaster(life, message) => self.at_master(now, life, message),
+            Event::AtMaster(life, message) => self.at_master(now, life, *message),
             Event::Exit { machine, life, attempt, generation } => {
                 self.process_ends(now, machine, life, attempt, generation);
             }

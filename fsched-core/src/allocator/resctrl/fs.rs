@@ -34,6 +34,14 @@ pub trait ResctrlFs: Send + Sync {
     /// The system's. What it has to say beyond that is in `info/last_cmd_status`.
     fn write(&self, path: &str, text: &str) -> io::Result<()>;
 
+    /// Opens a file, to be read and written several times in a row.
+    ///
+    /// # Errors
+    /// The system's, now or when the file is used.
+    fn open(&self, path: &str) -> io::Result<Box<dyn ResctrlFile + '_>> {
+        Ok(Box::new(ByPath { fs: self, path: path.to_owned() }))
+    }
+
     /// Makes a group.
     ///
     /// # Errors
@@ -53,11 +61,46 @@ pub trait ResctrlFs: Send + Sync {
     fn directories(&self, path: &str) -> io::Result<Vec<String>>;
 
     /// Keeps others who ask for it too away for as long as the answer lives: `flock` on the root. Waits a little for
-    /// whoever has it now.
+    /// whoever has it now. What it takes to ask again may be kept open until [`rest`](Self::rest): nobody can unmount the
+    /// filesystem that long.
     ///
     /// # Errors
     /// [`io::ErrorKind::WouldBlock`] where somebody does not give it back.
     fn lock(&self) -> io::Result<Box<dyn Send>>;
+
+    /// There is nothing to lose for now: nothing is kept open.
+    fn rest(&self) {}
+}
+
+/// An open file of a [`ResctrlFs`].
+pub trait ResctrlFile {
+    /// What it says now, whole.
+    ///
+    /// # Errors
+    /// As [`ResctrlFs::read`].
+    fn read(&self) -> io::Result<String>;
+
+    /// Writes to it, all at once.
+    ///
+    /// # Errors
+    /// As [`ResctrlFs::write`].
+    fn write(&self, text: &str) -> io::Result<()>;
+}
+
+/// A file that is found anew each time.
+struct ByPath<'a, F: ?Sized> {
+    fs: &'a F,
+    path: String,
+}
+
+impl<F: ResctrlFs + ?Sized> ResctrlFile for ByPath<'_, F> {
+    fn read(&self) -> io::Result<String> {
+        self.fs.read(&self.path)
+    }
+
+    fn write(&self, text: &str) -> io::Result<()> {
+        self.fs.write(&self.path, text)
+    }
 }
 
 impl<F: ResctrlFs + ?Sized> ResctrlFs for Box<F> {
@@ -77,6 +120,10 @@ impl<F: ResctrlFs + ?Sized> ResctrlFs for Box<F> {
         (**self).write(path, text)
     }
 
+    fn open(&self, path: &str) -> io::Result<Box<dyn ResctrlFile + '_>> {
+        (**self).open(path)
+    }
+
     fn make_group(&self, path: &str) -> io::Result<()> {
         (**self).make_group(path)
     }
@@ -92,11 +139,17 @@ impl<F: ResctrlFs + ?Sized> ResctrlFs for Box<F> {
     fn lock(&self) -> io::Result<Box<dyn Send>> {
         (**self).lock()
     }
+
+    fn rest(&self) {
+        (**self).rest();
+    }
 }
 
 /// What was tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Act {
+    /// To open a file for reading and writing.
+    Open,
     /// To read a file.
     Read,
     /// To write a file.
@@ -112,6 +165,7 @@ pub enum Act {
 impl std::fmt::Display for Act {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
+            Self::Open => "opening",
             Self::Read => "reading",
             Self::Write => "writing",
             Self::MakeGroup => "making the group",
@@ -166,6 +220,7 @@ fn said(status: &str) -> String {
         format!(" (the kernel says: {})", status.replace('\n', "; "))
     }
 }
+
 /// The same, with errors that say everything.
 pub(super) struct Told<'a>(pub(super) &'a dyn ResctrlFs);
 
@@ -187,6 +242,11 @@ impl Told<'_> {
         self.0.write(path, text).map_err(|source| self.error(Act::Write, path, Some(text), source))
     }
 
+    pub(super) fn open<'b>(&'b self, path: &'b str) -> Result<ToldFile<'b>, FsError> {
+        let file = self.0.open(path).map_err(|source| self.error(Act::Open, path, None, source))?;
+        Ok(ToldFile { told: self, path, file })
+    }
+
     pub(super) fn make_group(&self, path: &str) -> Result<(), FsError> {
         self.0.make_group(path).map_err(|source| self.error(Act::MakeGroup, path, None, source))
     }
@@ -202,5 +262,22 @@ impl Told<'_> {
     fn error(&self, act: Act, path: &str, text: Option<&str>, source: io::Error) -> FsError {
         let status = self.0.read("info/last_cmd_status").unwrap_or_default().trim_end().to_owned();
         FsError { act, path: self.0.root().join(path), text: text.map(str::to_owned), status, source }
+    }
+}
+
+/// An open file, with errors that say everything.
+pub(super) struct ToldFile<'a> {
+    told: &'a Told<'a>,
+    path: &'a str,
+    file: Box<dyn ResctrlFile + 'a>,
+}
+
+impl ToldFile<'_> {
+    pub(super) fn read(&self) -> Result<String, FsError> {
+        self.file.read().map_err(|source| self.told.error(Act::Read, self.path, None, source))
+    }
+
+    pub(super) fn write(&self, text: &str) -> Result<(), FsError> {
+        self.file.write(text).map_err(|source| self.told.error(Act::Write, self.path, Some(text), source))
     }
 }

@@ -33,14 +33,14 @@ use std::sync::Arc;
 
 pub use self::config::{OpenError, PREFIX, ResctrlConfig};
 pub use self::directory::Directory;
-pub use self::fs::{Act, FsError, ResctrlFs};
+pub use self::fs::{Act, FsError, ResctrlFile, ResctrlFs};
 pub use self::membership::Membership;
 pub use self::pool::Foreign;
 use self::pool::{Pool, WriteError};
 pub use self::schemata::{ParseSchemataError, Schemata};
 use super::{
-    AllocateError, CacheAllocator, ClassChange, ClassUse, Grant, Group, LeaseId, Ledger, Monitor, Monitored,
-    Moved, Usage, position, sort_domains,
+    AllocateError, CacheAllocator, ClassChange, Grant, Group, LeaseId, Ledger, Monitor, Monitored, Moved,
+    Usage, position, sort_domains,
 };
 use crate::cache::{CacheDomain, ClosId, DomainId};
 use crate::invocation::CacheAsk;
@@ -82,7 +82,9 @@ impl ResctrlAllocator {
     ) -> Result<Self, OpenError> {
         let mut domains = machine;
         sort_domains(&mut domains);
-        let pool = Pool::open(Arc::clone(&fs), &mut domains, config)?;
+        let pool = Pool::open(Arc::clone(&fs), &mut domains, config);
+        fs.rest();
+        let pool = pool?;
         let stale = vec![false; domains.len()];
         let ledgers = domains.iter().map(|domain| Ledger::below(domain, pool.initial(domain))).collect();
         let groups = pool.groups.iter().map(|group| group.name.clone()).collect();
@@ -102,13 +104,12 @@ impl ResctrlAllocator {
         if membership.monitor(domains[0], ClosId(0)) == Monitored::default() {
             return None;
         }
-        Some(Monitor(Arc::new(move || {
-            let classes = || membership.classes();
-            let everywhere = domains.iter().flat_map(|domain| classes().map(move |class| (*domain, class)));
-            let class_use =
-                |(domain, class)| ClassUse { domain, class, monitored: membership.monitor(domain, class) };
-            everywhere.map(class_use).collect()
-        })))
+        let everywhere =
+            domains.iter().flat_map(|domain| membership.classes().map(move |class| (*domain, class)));
+        Some(Monitor {
+            classes: everywhere.collect(),
+            ask: Arc::new(move |domain, class| membership.monitor(domain, class)),
+        })
     }
 
     /// What others have of this resctrl, as it was at the start.
@@ -144,19 +145,32 @@ impl ResctrlAllocator {
                 return Err(self.not_enforced(index, &error));
             }
             tracing::error!(%class, %error, "somebody removed a group of ours: its class is lost");
-            for domain in 0..self.ledgers.len() {
-                let lost = self.ledgers[domain].lose(class);
-                let backup = self.ledgers[domain].clone();
-                if let Err((_, error)) = self.write(domain, &backup, &lost.changes) {
-                    tracing::error!(%error, "what was in a lost class may have other ways than it should");
-                }
-                moved.extend(lost.moved);
-            }
+            moved.extend(self.lose(class));
         }
         Err(AllocateError::Enforcement {
             domain: self.domains[index].id,
             reason: "its groups vanish faster than they are given up".to_owned(),
         })
+    }
+
+    /// Goes on without a class, in all domains; whom that moves.
+    fn lose(&mut self, class: ClosId) -> Vec<Moved> {
+        let mut moved = Vec::new();
+        if let Some(group) =
+            usize::from(class.0).checked_sub(1).and_then(|index| self.pool.groups.get_mut(index))
+        {
+            group.lost = true;
+        }
+        for domain in 0..self.ledgers.len() {
+            let lost = self.ledgers[domain].lose(class);
+            let backup = self.ledgers[domain].clone();
+            if let Err((_, error)) = self.write(domain, &backup, &lost.changes) {
+                tracing::error!(%error, "what was in a lost class may have other ways than it should");
+                self.stale[domain] = true;
+            }
+            moved.extend(lost.moved);
+        }
+        moved
     }
 
     /// Writes changes in their order; undoes them in the opposite order where one fails, and says which.
@@ -259,6 +273,9 @@ impl CacheAllocator for ResctrlAllocator {
             Ok((released.moved, released.changes))
         });
         self.leases.remove(&lease);
+        if self.leases.is_empty() {
+            self.pool.fs.rest();
+        }
         match released {
             Ok((now, before)) => {
                 let mut moved = last_of_each(before, now);
@@ -286,6 +303,20 @@ impl CacheAllocator for ResctrlAllocator {
 
     fn usage(&self, domain: DomainId) -> Usage {
         position(&self.domains, domain).map_or_else(Usage::default, |index| self.ledgers[index].usage())
+    }
+
+    fn check(&mut self) -> Vec<Moved> {
+        // Where nothing can be listed, the next write says why.
+        let Ok(there) = self.pool.fs.directories("") else { return Vec::new() };
+        if there.is_empty() {
+            return Vec::new();
+        }
+        let mut moved = Vec::new();
+        for class in self.pool.vanished(&there) {
+            tracing::error!(%class, "somebody removed a group of ours: its class is lost");
+            moved = last_of_each(moved, self.lose(class));
+        }
+        moved
     }
 
     fn close(&mut self) -> Result<(), AllocateError> {

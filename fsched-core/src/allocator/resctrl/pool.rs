@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::config::{OpenError, PREFIX, ResctrlConfig};
-use super::fs::{FsError, ResctrlFs, Told};
+use super::fs::{FsError, ResctrlFs, Told, ToldFile};
 use super::schemata::Schemata;
 use crate::cache::{CacheDomain, ClosId, DomainId};
 use crate::host::resctrl::Offer;
@@ -39,6 +39,8 @@ pub(super) struct PoolGroup {
     pub(super) name: String,
     /// What was written last, of all our domains.
     pub(super) schemata: Schemata,
+    /// It was found to be gone.
+    pub(super) lost: bool,
 }
 
 /// A mask that is not what was written.
@@ -209,8 +211,10 @@ impl Pool {
             return Err(OpenError::NoClass { foreign: self.foreign.groups.len(), said });
         }
         names.sort_by_key(number);
-        self.groups =
-            names.into_iter().map(|name| PoolGroup { name, schemata: Schemata::default() }).collect();
+        self.groups = names
+            .into_iter()
+            .map(|name| PoolGroup { name, schemata: Schemata::default(), lost: false })
+            .collect();
         Ok(())
     }
 
@@ -291,6 +295,13 @@ impl Pool {
         Ok(())
     }
 
+    /// Classes whose groups are not among `there`, and were when somebody last looked.
+    pub(super) fn vanished(&self, there: &[String]) -> Vec<ClosId> {
+        let groups = (1..).map(ClosId).zip(&self.groups);
+        let gone = groups.filter(|(_, group)| !group.lost && !there.contains(&group.name));
+        gone.map(|(class, _)| class).collect()
+    }
+
     /// Sets the mask of a group in a domain: one write of all that the group has, then a look whether it came true.
     pub(super) fn write_mask(&mut self, index: usize, domain: DomainId, bits: u32) -> Result<(), WriteError> {
         for line in self.lines {
@@ -301,7 +312,9 @@ impl Pool {
 
     fn write_group(&self, index: usize) -> Result<(), WriteError> {
         let group = &self.groups[index];
-        self.write_and_look(&format!("{}/schemata", group.name), &group.schemata)
+        let path = format!("{}/schemata", group.name);
+        let told = Told(&*self.fs);
+        self.write_and_look(&told.open(&path)?, &path, &group.schemata)
     }
 
     /// Sets what the root group has in a domain, exactly, or changes it from `before`: somebody else may have taken ways
@@ -312,7 +325,9 @@ impl Pool {
         before: Option<u32>,
         bits: u32,
     ) -> Result<(), WriteError> {
-        let mut schemata: Schemata = Told(&*self.fs).read("schemata")?.parse().unwrap_or_default();
+        let told = Told(&*self.fs);
+        let file = told.open("schemata")?;
+        let mut schemata: Schemata = file.read()?.parse().unwrap_or_default();
         let now = schemata.get(self.lines[0], domain.id).unwrap_or(0);
         let added = before.map_or(bits, |before| bits & !before);
         let wanted = largest_part(domain.geometry.contiguous, now & bits | added);
@@ -322,14 +337,13 @@ impl Pool {
         for line in self.lines {
             schemata.set(line, domain.id, wanted);
         }
-        self.write_and_look("schemata", &schemata)
+        self.write_and_look(&file, "schemata", &schemata)
     }
 
-    fn write_and_look(&self, path: &str, schemata: &Schemata) -> Result<(), WriteError> {
-        let told = Told(&*self.fs);
+    fn write_and_look(&self, file: &ToldFile<'_>, path: &str, schemata: &Schemata) -> Result<(), WriteError> {
         let wrote = schemata.to_string();
-        told.write(path, &wrote)?;
-        let reads = told.read(path)?;
+        file.write(&wrote)?;
+        let reads = file.read()?;
         let found: Schemata = reads.parse().unwrap_or_default();
         // As numbers: the kernel writes zeros before them. Bandwidth is rounded up.
         let same = |line: &&str| schemata.domains(line).all(|d| found.get(line, d) == schemata.get(line, d));
@@ -341,7 +355,7 @@ impl Pool {
 
     /// Gives everything back: groups are removed, and the root group has what it had before us.
     pub(super) fn give_back(&mut self) -> Result<(), FsError> {
-        let _lock = lock(&*self.fs);
+        let lock = lock(&*self.fs);
         let told = Told(&*self.fs);
         let mut first = None;
         for group in self.groups.drain(..) {
@@ -357,6 +371,8 @@ impl Pool {
         {
             first.get_or_insert(error);
         }
+        drop(lock);
+        self.fs.rest();
         match first {
             Some(error) => Err(error),
             None => {

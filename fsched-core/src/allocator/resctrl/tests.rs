@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::fake::{FakeBandwidth, FakeKernel, FakeMachine, FakeMonitoring, Fault};
 use super::*;
 use crate::allocator::{Counter, Unmanaged, conformance};
-use crate::cache::{Bytes, CpuId, Ways};
+use crate::cache::{Bytes, CpuId, WayMask, Ways};
 use crate::id::WorkerKey;
 
 const KEY: WorkerKey = WorkerKey([0xab; 16]);
@@ -361,6 +361,25 @@ fn a_group_that_vanishes_costs_a_class_and_nothing_else() {
 }
 
 #[test]
+fn a_group_that_vanishes_is_noticed_before_anything_is_written_to_it() {
+    let ids = [DomainId(0), DomainId(5)];
+    let fake = FakeKernel::new(FakeMachine { domains: ids.to_vec(), ..FakeMachine::intel() });
+    let mut allocator = open_as(&fake, &ids, &ResctrlConfig { max_classes: Some(4), ..config() }).unwrap();
+    let one = allocator.acquire(D0, exclusive(4)).unwrap();
+    let two = allocator.acquire(DomainId(5), shared(3)).unwrap();
+    assert_eq!((one.class, two.class), (ClosId(1), ClosId(1)));
+    assert_eq!(allocator.check(), []);
+    fake.vanish(&name(1));
+    let moved: Vec<(LeaseId, ClosId, WayMask)> =
+        allocator.check().iter().map(|moved| (moved.lease, moved.class, moved.mask)).collect();
+    assert_eq!(moved, [(one.lease, ClosId(2), one.mask), (two.lease, ClosId(2), two.mask)]);
+    ids.iter().for_each(|id| disk_is_ledger(&allocator, &fake, *id));
+    assert_eq!(allocator.check(), [], "it is told once");
+    fake.unmount();
+    assert_eq!(allocator.check(), [], "that is for the next write to say");
+}
+
+#[test]
 fn groups_are_adopted_after_a_crash_and_emptied() {
     let fake = FakeKernel::new(FakeMachine::intel());
     let dir = tempfile::tempdir().unwrap();
@@ -595,7 +614,7 @@ fn classes_are_monitored_where_the_machine_does() {
     let allocator = open_as(&fake, &[D0], &ResctrlConfig { max_classes: Some(2), ..config() }).unwrap();
     fake.count(&format!("{}/mon_data/mon_L3_00/llc_occupancy", name(2)), "65536");
     fake.count("mon_data/mon_L3_00/llc_occupancy", "Unavailable");
-    let uses = (allocator.monitor().unwrap().0)();
+    let uses = allocator.monitor().unwrap().all();
     let occupancy: Vec<_> = uses.iter().map(|class_use| class_use.monitored.occupancy).collect();
     assert_eq!(occupancy, [Counter::Unavailable, Counter::Bytes(Bytes(0)), Counter::Bytes(Bytes(65536))]);
     assert_eq!(uses[2].monitored.total_traffic, Counter::Absent);

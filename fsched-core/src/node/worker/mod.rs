@@ -15,6 +15,8 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, oneshot};
 
 use super::{FileStore, Now};
+use crate::allocator::{Monitor, Monitored};
+use crate::cache::{ClosId, DomainId};
 use crate::cluster::Heartbeat;
 use crate::id::{AttemptId, ContentHash};
 use crate::invocation::{Order, Report};
@@ -36,6 +38,9 @@ pub struct WorkerNode {
     earlier: Arc<Notify>,
     /// Told when nothing runs any more.
     idle: Notify,
+    monitor: Option<Monitor>,
+    /// What the classes of those that run had used when they were started.
+    begun: Mutex<HashMap<AttemptId, (DomainId, ClosId, Monitored)>>,
 }
 
 /// What the lock is for.
@@ -58,6 +63,20 @@ impl WorkerNode {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn start(worker: Worker, launcher: Arc<dyn Launcher>, files: FileStore, now: Now) -> Arc<Self> {
+        Self::start_monitored(worker, launcher, files, now, None)
+    }
+
+    /// The same with a monitor: its reports and heartbeats say what classes use.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn start_monitored(
+        worker: Worker,
+        launcher: Arc<dyn Launcher>,
+        files: FileStore,
+        now: Now,
+        monitor: Option<Monitor>,
+    ) -> Arc<Self> {
         let state = State {
             worker,
             clock: now(),
@@ -74,6 +93,8 @@ impl WorkerNode {
             now,
             earlier: Arc::clone(&earlier),
             idle: Notify::new(),
+            monitor,
+            begun: Mutex::default(),
         });
         tokio::spawn(watch_deadlines(Arc::downgrade(&node), earlier));
         node
@@ -136,10 +157,12 @@ impl WorkerNode {
         self.tell(|state, _| state.worker.discard_file(file));
     }
 
-    /// How the worker and its machine are.
-    pub fn heartbeat(&self) -> Heartbeat {
+    /// How the worker and its machine are, after a look whether the system still has what the cache is divided with.
+    pub fn heartbeat(self: &Arc<Self>) -> Heartbeat {
+        self.tell(|state, now| state.worker.look_after(now));
         let machine = machine::status();
-        self.read(|worker| worker.heartbeat(machine))
+        let classes = self.monitor.as_ref().map_or_else(Vec::new, Monitor::all);
+        Heartbeat { classes, ..self.read(|worker| worker.heartbeat(machine)) }
     }
 
     /// Refuses new orders, waits for what runs, ends what `patience` does not suffice for, and waits until that is
@@ -215,9 +238,10 @@ impl WorkerNode {
         state.performing = true;
         while let Some(effect) = state.effects.pop_front() {
             match effect {
-                Effect::Report(report) => {
+                Effect::Report(mut report) => {
                     let waiting = state.reports.remove(&report.attempt);
                     MutexGuard::unlocked(&mut state, || {
+                        report.monitored = self.monitored(&report);
                         // Nobody waits any more for the report of what was cancelled by going away.
                         let _ = waiting.map(|waiting| waiting.send(report));
                     });
@@ -235,12 +259,30 @@ impl WorkerNode {
         match effect {
             Effect::Start(launch) => {
                 let (node, attempt) = (Arc::clone(self), launch.attempt);
+                if let Some(monitor) = &self.monitor {
+                    let (domain, class) = (launch.domain, launch.class);
+                    let before = (domain, class, monitor.of(domain, class));
+                    self.begun.lock().insert(attempt, before);
+                }
                 self.launcher.launch(*launch, Box::new(move |exit| node.exited(attempt, exit)));
             }
             Effect::Stop { attempt, how } => self.launcher.stop(attempt, how),
             Effect::Move { attempt, class } => self.launcher.move_to(attempt, class),
             Effect::Report(_) | Effect::RemoveFile(_) => unreachable!("these are performed elsewhere"),
         }
+    }
+}
+
+impl WorkerNode {
+    /// What the class of an attempt used while it ran.
+    fn monitored(&self, report: &Report) -> Option<Monitored> {
+        let monitor = self.monitor.as_ref()?;
+        let (domain, class, before) = self.begun.lock().remove(&report.attempt)?;
+        let got = report.cache?;
+        let now = monitor.of(got.domain, got.class);
+        // It may have been moved to another class meanwhile.
+        let same = (got.domain, got.class) == (domain, class);
+        Some(if same { now.since(&before) } else { now.since_unknown() })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use fsched_core::allocator::ClassUse;
 use fsched_core::cache::Bytes;
 use fsched_core::cluster::{DomainView, Liveness};
 use fsched_core::id::WorkerId;
@@ -53,6 +54,10 @@ pub struct WorkerBody {
     pub running: u32,
     /// Its last-level caches.
     pub domains: Vec<DomainRow>,
+    /// What its classes of service use, where its machine monitors; 0 is that of everything that is no function. Bytes, or why not.
+    #[schema(value_type = Vec<Object>, example = json!([{"domain": 0, "class": 1, "occupancy": 3_145_728}]))]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<ClassUse>,
     /// Seconds since it was last heard of; not there where it was not since the master was started.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_seen_secs: Option<f64>,
@@ -113,6 +118,7 @@ impl From<WorkerInfo> for WorkerBody {
             running: view.map_or(0, |view| view.placed()),
             domains,
             last_seen_secs: info.silence.map(|silence| silence.as_secs_f64()),
+            classes: info.heartbeat.as_ref().map_or_else(Vec::new, |heartbeat| heartbeat.classes.clone()),
             version: info.heartbeat.map(|heartbeat| heartbeat.version),
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use fsched_core::allocator::Monitored;
 use fsched_core::curve::Provenance;
 use fsched_core::function::InputSize;
 use fsched_core::id::{InvocationId, WorkerId};
@@ -106,6 +107,12 @@ pub struct RunResult<'a> {
     /// How long it was expected to run, seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub predicted_seconds: Option<f64>,
+    /// What the hardware says of the class it ran in, with all others who were in it: `occupancy` (cache that it held at the
+    /// end), and `total_traffic` and `local_traffic` with memory while it ran. Bytes, or `unavailable`, `error`, `unassigned` or
+    /// `unknown`. Not there where the machine does not monitor.
+    #[schema(value_type = Option<Object>, example = json!({"occupancy": 3_145_728, "total_traffic": "unavailable"}))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub monitored: Option<Monitored>,
 }
 
 fn is_zero(n: &u64) -> bool {
@@ -155,6 +162,7 @@ impl<'a> RunResult<'a> {
             enforced: report.cache.is_some_and(|cache| cache.enforced),
             ways_source: estimate.map(|estimate| provenance(estimate.source)),
             predicted_seconds: estimate.map(|estimate| estimate.seconds),
+            monitored: report.monitored,
         }
     }
 }

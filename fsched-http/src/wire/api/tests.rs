@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fsched_core::allocator::{ClassUse, Counter, Monitored};
 use fsched_core::cache::{Bytes, CacheDomain, CacheGeometry, ClosId, CpuId, DomainId, WayMask, Ways};
 use fsched_core::cluster::{DomainStatus, DomainView, Heartbeat, Liveness, Pace, WorkerView};
 use fsched_core::curve::{Curve, CurvePoint, Provenance, Traffic, TrafficPoint};
@@ -47,6 +48,15 @@ fn report() -> Report {
         }),
         segments: Vec::new(),
         co_runners: 1,
+        monitored: Some(monitored()),
+    }
+}
+
+fn monitored() -> Monitored {
+    Monitored {
+        occupancy: Counter::Bytes(Bytes::mib(3)),
+        total_traffic: Counter::Unavailable,
+        local_traffic: Counter::Absent,
     }
 }
 
@@ -114,6 +124,7 @@ fn worker() -> WorkerInfo {
         total_swap: Bytes::mib(512),
         free_swap: Bytes::mib(512),
         domains: vec![status],
+        classes: vec![ClassUse { domain: DomainId(0), class: ClosId(1), monitored: monitored() }],
         running: Vec::new(),
         stopping: false,
     };
