@@ -13,7 +13,7 @@ use fsched_bin::{exit, serve};
 struct Arguments {
     #[command(flatten)]
     flags: MasterFlags,
-    /// The file that holds the shared token; without it FSCHED_TOKEN in the environment
+    /// The file that holds the platform's own token; without it FSCHED_TOKEN in the environment
     #[arg(long, env = "FSCHED_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
 }

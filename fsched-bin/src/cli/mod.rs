@@ -76,7 +76,7 @@ pub struct Global {
         value_name = "URL"
     )]
     pub url: String,
-    /// The file that holds the shared token; without it FSCHED_TOKEN in the environment
+    /// The file that holds the token to show, the platform's or a tenant's; without it FSCHED_TOKEN in the environment
     #[arg(long, global = true, help_heading = EVERYWHERE, env = "FSCHED_TOKEN_FILE", value_name = "FILE")]
     pub token_file: Option<PathBuf>,
     /// Print JSON, for programs

@@ -37,7 +37,7 @@ pub struct WorkerSettings {
     /// Where the worker's key, its copies of function files and scratch directories are kept.
     #[config(env = "FSCHED_WORKER_STATE_DIR")]
     pub state_dir: Option<PathBuf>,
-    /// The file that holds the shared token.
+    /// The file that holds the platform's own token.
     #[config(env = "FSCHED_TOKEN_FILE")]
     pub token_file: Option<PathBuf>,
     /// CPUs for functions.
