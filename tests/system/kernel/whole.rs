@@ -90,7 +90,7 @@ fn a_function_its_threads_and_grandchildren_run_in_the_class_they_were_promised(
 #[test]
 #[ignore = "needs a kernel with resctrl: .ci/vm"]
 fn two_at_once_have_classes_of_their_own() {
-    let cluster = cluster();
+    let mut cluster = cluster();
     let gate = Gate::new(cluster.folder(), "gate");
     let script =
         format!("cat /proc/$$/cpu_resctrl_groups\n{}cat /proc/$$/cpu_resctrl_groups\n", gate.script());
@@ -114,6 +114,8 @@ fn two_at_once_have_classes_of_their_own() {
     let mask =
         |result: &Value| u32::from_str_radix(result["mask"].as_str().expect("a mask"), 16).expect("hex");
     assert!(results[0]["domain"] != results[1]["domain"] || mask(&results[0]) & mask(&results[1]) == 0);
+    // The next test finds no groups of ours.
+    assert!(cluster.workers.remove(0).terminate().success());
 }
 
 /// What every group has, the root (`""`) included.
@@ -182,7 +184,7 @@ fn nobody_else_has_a_way_of_an_exclusive_function_while_it_runs() {
 #[test]
 #[ignore = "needs a kernel with resctrl: .ci/vm"]
 fn who_is_in_a_group_that_somebody_removes_is_moved_while_it_runs() {
-    let cluster = cluster();
+    let mut cluster = cluster();
     let gate = Gate::new(cluster.folder(), "gate");
     let file = cluster.folder().join("pid");
     push_exclusive(&cluster, "alone", &format!("echo $$ > {}\n{}", file.display(), gate.script()));
@@ -199,6 +201,8 @@ fn who_is_in_a_group_that_somebody_removes_is_moved_while_it_runs() {
     gate.open();
     let result = alone.join().expect("an answer").result();
     assert_eq!(result["enforced"], true, "{result:#}");
+    assert!(cluster.workers.remove(0).terminate().success());
+    assert_eq!(groups(), Vec::<String>::new());
 }
 
 #[test]
