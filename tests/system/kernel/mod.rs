@@ -7,6 +7,7 @@
 //! | [`doctor`] | Intel's, AMD's | `fsched doctor` is right, and the commands that it shows help |
 //! | [`replay`] | any | the pretended kernel of `fsched-core` answers like the real one |
 //! | [`allocator`] | any | what is on disk is what the allocator's ledger says |
+//! | [`split`] | any | the masks are those that the exact split gives |
 //! | [`whole`] | Intel's, AMD's | functions and all of their tree run in the class they were promised; nothing is left over |
 //! | [`pqos`] | Intel's | beside `pqos -I`, nothing of ours and nothing of its own changes |
 //! | [`function`] | | the function that these run |
@@ -17,6 +18,7 @@ mod doctor;
 mod function;
 mod pqos;
 mod replay;
+mod split;
 mod whole;
 
 use std::path::Path;
