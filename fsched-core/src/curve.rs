@@ -182,14 +182,36 @@ impl Curve {
         self.at(geometry.bytes(ways)).seconds
     }
 
+    /// Expected times on so many ways of a cache of this shape, in rising order, seconds: what [`seconds`](Self::seconds) says of
+    /// each, found in one pass.
+    pub fn seconds_by_ways(
+        &self,
+        geometry: &CacheGeometry,
+        ways: impl Iterator<Item = u8>,
+    ) -> impl Iterator<Item = f64> {
+        let way = geometry.way_size().0;
+        let mut after = 0;
+        ways.map(move |ways| {
+            let cache = way * u64::from(ways);
+            after += self.points[after..].iter().take_while(|point| point.cache.0 < cache).count();
+            match (after.checked_sub(1).map(|i| &self.points[i]), self.points.get(after)) {
+                (Some(left), Some(right)) => {
+                    let share = (cache - left.cache.0) as f64 / (right.cache.0 - left.cache.0) as f64;
+                    left.seconds * (1.0 - share) + right.seconds * share
+                }
+                _ => self.points[after.min(self.points.len() - 1)].seconds,
+            }
+        })
+    }
+
     /// The fewest ways whose expected time is within `tolerance` (0.05 is 5 %) of the time with all usable ways.
     pub fn fewest_ways_within(&self, geometry: &CacheGeometry, tolerance: f64) -> Ways {
-        let most = geometry.usable_ways();
-        let least = geometry.min_ways;
+        let (least, most) = (geometry.min_ways.get(), geometry.usable_ways());
         let bound = self.seconds(geometry, most) * (1.0 + tolerance.max(0.0));
-        (least.get()..=most.get())
-            .map(Ways::clamped)
-            .find(|&ways| self.seconds(geometry, ways) <= bound)
-            .unwrap_or(most)
+        let times = self.seconds_by_ways(geometry, least..=most.get());
+        (least..)
+            .zip(times)
+            .find(|(_, seconds)| *seconds <= bound)
+            .map_or(most, |(ways, _)| Ways::clamped(ways))
     }
 }

@@ -15,6 +15,7 @@
 //! | [`split`] | pure solvers: who gets how many ways of one cache, and which |
 //! | [`cluster`] | the workers and what is promised on them |
 //! | [`cache`], [`curve`], [`sample`], [`function`], [`invocation`], [`id`], [`tenant`], [`time`] | the words |
+//! | [`random`] | chance that only depends on a seed |
 //! | `mock` | mocks of the seams, for tests (feature `test-util`) |
 //!
 //! Nothing here reads a clock: `now` is passed in, so that the simulator runs the same objects under virtual time.
@@ -34,6 +35,7 @@ pub mod master;
 pub mod mock;
 pub mod node;
 pub mod predictor;
+pub mod random;
 pub mod sample;
 pub mod scheduler;
 pub mod split;

@@ -15,7 +15,7 @@ mod row;
 mod view;
 
 pub use heartbeat::{DomainStatus, Heartbeat, PROTOCOL_VERSION};
-pub(crate) use index::{ByPrice, Facts, Index, Kind, Place, Slot, SlotId};
-pub use residents::{INSENSITIVE, Pace, Resident, Residents, is_sensitive, times};
+pub(crate) use index::{ByPrice, Index, Kind, Place, Slot, SlotId};
+pub use residents::{INSENSITIVE, Pace, Resident, Residents, is_sensitive};
 pub use row::Row;
 pub use view::{ClusterView, DomainView, Liveness, WorkerView};

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::row::Row;
-use crate::cache::{CacheGeometry, Ways};
+use crate::cache::CacheGeometry;
 use crate::curve::Curve;
 use crate::function::Isolation;
 use crate::id::AttemptId;
 use crate::invocation::Weight;
+use crate::split::{self, Runner};
 use crate::time::Timestamp;
 
 /// How many times longer everything takes on a worker than on the one that curves speak of, in sixteenths of an
@@ -57,12 +58,6 @@ impl Resident {
 /// A function is insensitive to a cache where the smallest mask costs it at most this part of its time.
 pub const INSENSITIVE: f64 = 0.01;
 
-/// `factor` times a curve's times on 1, 2, … of all usable ways of a cache, seconds.
-pub fn times(curve: &Curve, geometry: &CacheGeometry, factor: f64) -> Vec<f64> {
-    let ways = 1..=geometry.usable_ways().get();
-    ways.map(|ways| curve.seconds(geometry, Ways::clamped(ways)) * factor).collect()
-}
-
 /// Whether more cache than the smallest mask makes it noticeably faster here.
 pub fn is_sensitive(curve: &Curve, geometry: &CacheGeometry) -> bool {
     let slowest = curve.seconds(geometry, geometry.min_ways);
@@ -78,11 +73,41 @@ struct Basis {
     exclusive: u8,
 }
 
+/// A resident, and what it comes to in its domain.
+#[derive(Debug, Clone, PartialEq)]
+struct Seated {
+    resident: Resident,
+    role: Role,
+}
+
+/// How a resident shares.
+#[derive(Debug, Clone, PartialEq)]
+enum Role {
+    /// Not looked at yet, or in a cache of another shape.
+    Unknown,
+    /// More cache than the smallest mask does not help it.
+    Light,
+    /// Its times by ways, seconds.
+    Sensitive(Box<split::Row>),
+}
+
+impl Role {
+    fn of(curve: &Curve, geometry: &CacheGeometry) -> Self {
+        if is_sensitive(curve, geometry) {
+            Self::Sensitive(Box::new(split::Row::times(curve, geometry)))
+        } else {
+            Self::Light
+        }
+    }
+}
+
 /// Who runs in a domain, and the last row of the split of its ways among them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Residents {
-    all: BTreeMap<AttemptId, Resident>,
+    all: BTreeMap<AttemptId, Seated>,
     row: Row,
+    /// The cache whose ways the times are for.
+    shape: Option<CacheGeometry>,
     /// What the row was made for; none: it has to be made anew.
     basis: Option<Basis>,
     /// When somebody came or went last, or the row was found to be out of date.
@@ -96,7 +121,8 @@ impl Residents {
     pub(super) fn none(geometry: &CacheGeometry) -> Self {
         let mut none = Self {
             all: BTreeMap::new(),
-            row: Row::solve(std::iter::empty(), 0, Ways::ONE, 0),
+            row: Row::solve(Vec::new(), geometry, 0, 0),
+            shape: None,
             basis: None,
             at: Timestamp::default(),
             good_until: Timestamp::default(),
@@ -107,12 +133,12 @@ impl Residents {
 
     /// Everyone, by attempt.
     pub fn iter(&self) -> impl Iterator<Item = (AttemptId, &Resident)> {
-        self.all.iter().map(|(&attempt, resident)| (attempt, resident))
+        self.all.iter().map(|(&attempt, seated)| (attempt, &seated.resident))
     }
 
     /// One of them.
     pub fn get(&self, attempt: AttemptId) -> Option<&Resident> {
-        self.all.get(&attempt)
+        self.all.get(&attempt).map(|seated| &seated.resident)
     }
 
     /// The last row of the split.
@@ -121,7 +147,7 @@ impl Residents {
     }
 
     pub(super) fn add(&mut self, now: Timestamp, attempt: AttemptId, resident: Resident) {
-        self.all.insert(attempt, resident);
+        self.all.insert(attempt, Seated { resident, role: Role::Unknown });
         self.outdate(now);
     }
 
@@ -145,31 +171,33 @@ impl Residents {
     /// Makes the row anew where it is not up to date: exclusive ways are out of it, and whoever gains nothing by cache shares
     /// one smallest mask.
     pub(super) fn settle(&mut self, geometry: &CacheGeometry, pace: Pace, exclusive: u8) {
-        let basis = Some(Basis { geometry: *geometry, pace, exclusive });
-        if self.basis == basis {
+        let basis = Basis { geometry: *geometry, pace, exclusive };
+        if self.basis == Some(basis) {
             return;
         }
-        self.basis = basis;
+        self.basis = Some(basis);
+        let shape_changed = self.shape.replace(*geometry) != Some(*geometry);
         let (mut light, mut leases, mut soonest) = (false, 0, f64::INFINITY);
-        let mut runners: Vec<Vec<f64>> = Vec::with_capacity(self.all.len());
-        for resident in self.all.values() {
+        let mut runners = Vec::with_capacity(self.all.len());
+        for Seated { resident, role } in self.all.values_mut() {
             if resident.isolation == Isolation::Exclusive {
                 leases += 1;
                 continue;
             }
-            let left = resident.left(self.at);
-            if is_sensitive(&resident.curve, geometry) {
-                soonest = soonest.min(left * resident.expected.as_secs_f64());
-                runners.push(times(&resident.curve, geometry, pace.factor() * resident.weight.get() * left));
-            } else {
-                light = true;
+            if shape_changed || *role == Role::Unknown {
+                *role = Role::of(&resident.curve, geometry);
             }
+            let Role::Sensitive(times) = role else {
+                light = true;
+                continue;
+            };
+            let left = resident.left(self.at);
+            soonest = soonest.min(left * resident.expected.as_secs_f64());
+            runners.push(Runner::new(pace.factor() * resident.weight.get() * left, times));
         }
-        let least = geometry.min_ways;
-        let kept = exclusive + if light { least.get() } else { 0 };
-        let ways = geometry.usable_ways().get().saturating_sub(kept);
+        let kept = exclusive + if light { geometry.min_ways.get() } else { 0 };
         let classes = geometry.classes.saturating_sub(leases + u16::from(light));
-        self.row = Row::solve(runners.iter().map(Vec::as_slice), ways, least, classes);
+        self.row = Row::solve(runners, geometry, kept, classes);
         // A row over nobody never ages; else it is good for a quarter of what the first to end has left.
         let good_for = if soonest.is_finite() { (soonest / 4.0).clamp(1.0, 1e9) } else { 1e9 };
         self.good_until = self.at + Duration::from_secs_f64(good_for);

@@ -5,7 +5,9 @@ mod mixed;
 #[cfg(test)]
 mod tests;
 
-use std::collections::btree_set;
+use std::cmp::Reverse;
+use std::collections::binary_heap::PeekMut;
+use std::collections::{BinaryHeap, btree_set};
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +15,7 @@ use crate::cache::{CacheGeometry, Ways};
 use crate::cluster::{self, ClusterView, Index, Kind, Slot, SlotId};
 use crate::function::Isolation;
 use crate::scheduler::{PlaceError, Placement, Request, Scheduler, WaysFor};
+use crate::split::Row;
 
 /// How [`BinPacking`] weighs, and how far it looks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,11 +27,13 @@ pub struct BinPackingConfig {
     pub exact_up_to: usize,
     /// Beyond that, how many are looked at.
     pub candidates: usize,
+    /// And how many of those that have the file.
+    pub holders: usize,
 }
 
 impl Default for BinPackingConfig {
     fn default() -> Self {
-        Self { cold_start: 0.02, exact_up_to: 512, candidates: 64 }
+        Self { cold_start: 0.02, exact_up_to: 512, candidates: 24, holders: 8 }
     }
 }
 
@@ -68,21 +73,22 @@ impl BinPackingConfig {
 /// - Where a domain's ways or classes are used up, one more that shares is counted as having the smallest mask.
 ///
 /// Of equal costs the lower ids win. Up to [`BinPackingConfig::exact_up_to`] domains with room the answer is the best
-/// there is; beyond, the best of [`BinPackingConfig::candidates`] that the index gives by rising price, of the first of
-/// those that have the file, and exact whenever no other can be cheaper, which the order tells.
+/// there is; beyond, the best of [`BinPackingConfig::candidates`] that the index gives by rising price and of the first
+/// [`BinPackingConfig::holders`] that have the file, and exact whenever no other can be cheaper, which the order tells.
 #[derive(Debug, Clone, Default)]
 pub struct BinPacking {
     config: BinPackingConfig,
-    /// The curve's times, by geometry.
+    /// What the request comes to, by geometry; and at which place of it, by kind of domain.
     known: Vec<(CacheGeometry, Shape)>,
+    of_kind: Vec<usize>,
 }
 
 /// What a request comes to on caches of one geometry.
 #[derive(Debug, Clone)]
 struct Shape {
     wish: Ways,
-    /// Seconds on 1, 2, … ways at the reference pace.
-    times: Vec<f64>,
+    /// Seconds by ways at the reference pace.
+    times: Row,
     sensitive: bool,
 }
 
@@ -101,13 +107,8 @@ impl Scheduler for BinPacking {
         view: &ClusterView,
     ) -> Result<Placement, PlaceError> {
         let anywhere = request.anywhere(ways, view).ok_or_else(|| request.refusal(view))?;
-        self.known.clear();
         let index = view.index();
-        for (_, kind) in index.kinds() {
-            if !self.known.iter().any(|(geometry, _)| *geometry == kind.geometry) {
-                self.known.push((kind.geometry, Shape::new(request, ways, &kind.geometry)));
-            }
-        }
+        self.read(request, ways, index);
         let mut search = Search::new(self, request, view);
         search.among_holders();
         search.insensitive();
@@ -121,7 +122,22 @@ impl Scheduler for BinPacking {
 impl BinPacking {
     /// One with this configuration, which has been [validated](BinPackingConfig::validate).
     pub fn new(config: BinPackingConfig) -> Self {
-        Self { config, known: Vec::new() }
+        Self { config, known: Vec::new(), of_kind: Vec::new() }
+    }
+
+    /// Reads the request's curve off for every kind of cache that there is.
+    fn read(&mut self, request: &Request<'_>, ways: WaysFor<'_>, index: &Index) {
+        let Self { known, of_kind, .. } = self;
+        known.clear();
+        of_kind.clear();
+        for (id, kind) in index.kinds() {
+            let at = known.iter().position(|(geometry, _)| *geometry == kind.geometry).unwrap_or_else(|| {
+                known.push((kind.geometry, Shape::new(request, ways, &kind.geometry)));
+                known.len() - 1
+            });
+            of_kind.resize(usize::from(id), usize::MAX);
+            of_kind.push(at);
+        }
     }
 }
 
@@ -129,24 +145,14 @@ impl Shape {
     fn new(request: &Request<'_>, ways: WaysFor<'_>, geometry: &CacheGeometry) -> Self {
         let wish = request.ways_on(geometry, ways(geometry));
         let exclusive = request.needs.isolation == Isolation::Exclusive;
-        let sensitive = exclusive || cluster::is_sensitive(request.curve, geometry);
-        let times = if sensitive {
-            cluster::times(request.curve, geometry, 1.0)
-        } else {
-            vec![request.curve.seconds(geometry, geometry.min_ways)]
-        };
-        Self { wish, times, sensitive }
-    }
-
-    fn at(&self, ways: u8) -> f64 {
-        self.times[usize::from(ways.max(1) - 1).min(self.times.len() - 1)]
+        let times = Row::times(request.curve, geometry);
+        Self { wish, times, sensitive: exclusive || cluster::is_sensitive(request.curve, geometry) }
     }
 
     /// The level whose ways are nearest to the fewest within 5 % of the best.
     fn level(&self, kind: &Kind) -> usize {
-        let enough = self.times.last().map_or(0.0, |best| best * 1.05);
-        let knee = 1 + self.times.partition_point(|&seconds| seconds > enough);
-        let distance = |level: &usize| usize::from(kind.levels[*level]).abs_diff(knee);
+        let knee = self.times.knee(1, kind.geometry.usable_ways().get(), 0.05);
+        let distance = |level: &usize| kind.levels[*level].abs_diff(knee);
         (0..kind.levels.len()).min_by_key(distance).unwrap_or(0)
     }
 }
@@ -155,6 +161,7 @@ impl Shape {
 struct Search<'a> {
     config: &'a BinPackingConfig,
     known: &'a [(CacheGeometry, Shape)],
+    of_kind: &'a [usize],
     request: &'a Request<'a>,
     view: &'a ClusterView,
     index: &'a Index,
@@ -176,54 +183,60 @@ enum Holders {
     None,
 }
 
+/// As many runs as are rarely exceeded.
+const RUNS: usize = 32;
+
 /// Domains of a kind with about as many free cores, by rising price.
 struct Run<'a> {
     rest: btree_set::Iter<'a, (u64, cluster::Place, SlotId)>,
-    slot: SlotId,
-    /// What none of the rest can be cheaper than.
-    bound: f64,
     /// What the invocation itself takes at least: with less than the level's ways, and with all.
     floor: f64,
     whole: f64,
 }
 
+/// The next one of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Next {
+    /// What neither it nor any after it can be cheaper than; not negative, so that its bits order like the number.
+    bound: u64,
+    place: cluster::Place,
+    slot: SlotId,
+}
+
 impl<'a> Search<'a> {
     fn new(scheduler: &'a BinPacking, request: &'a Request<'a>, view: &'a ClusterView) -> Self {
-        let BinPacking { config, known } = scheduler;
+        let BinPacking { config, known, of_kind } = scheduler;
         let index = view.index();
         let domains = index.totals().domains as usize;
         let budget = if domains <= config.exact_up_to { usize::MAX } else { config.candidates };
-        Self { config, known, request, view, index, best: None, budget, holders: Holders::Now }
+        Self { config, known, of_kind, request, view, index, best: None, budget, holders: Holders::Now }
     }
 
-    fn shape(&self, kind: &Kind) -> &'a Shape {
-        let known = self.known.iter().find(|(geometry, _)| *geometry == kind.geometry);
-        &known.expect("every geometry was looked at").1
+    fn shape(&self, kind: u16) -> &'a Shape {
+        &self.known[self.of_kind[usize::from(kind)]].1
     }
 
     /// How many ways it would have in a domain.
     fn ways(&self, slot: &Slot) -> Ways {
         let kind = self.index.kind(slot.kind);
-        let shape = self.shape(kind);
+        let shape = self.shape(slot.kind);
         match (self.request.needs.isolation, shape.sensitive) {
             (Isolation::Exclusive, _) => shape.wish,
             (Isolation::Shared, false) => kind.geometry.min_ways,
-            (Isolation::Shared, true) => {
-                slot.row.share(&shape.times, kind.pace.factor(), kind.geometry.min_ways)
-            }
+            (Isolation::Shared, true) => slot.row.share(&shape.times, kind.factor, kind.geometry.min_ways),
         }
     }
 
     /// What a domain costs, but for its file.
     fn cost(&self, slot: &Slot) -> f64 {
         let kind = self.index.kind(slot.kind);
-        let shape = self.shape(kind);
-        let factor = kind.pace.factor();
+        let shape = self.shape(slot.kind);
+        let factor = kind.factor;
         match (self.request.needs.isolation, shape.sensitive) {
             (Isolation::Exclusive, _) => {
-                slot.row.extra(shape.wish.get()) + shape.at(shape.wish.get()) * factor
+                slot.row.extra(shape.wish.get()) + shape.times.at(shape.wish.get()) * factor
             }
-            (Isolation::Shared, false) => shape.at(1) * factor,
+            (Isolation::Shared, false) => shape.times.at(kind.geometry.min_ways.get()) * factor,
             (Isolation::Shared, true) => slot.row.adding(&shape.times, factor, kind.geometry.min_ways),
         }
     }
@@ -231,7 +244,7 @@ impl<'a> Search<'a> {
     /// Looks at one domain; whether it has room.
     fn look(&mut self, id: SlotId) -> bool {
         let slot = self.index.slot(id);
-        let wish = self.shape(self.index.kind(slot.kind)).wish;
+        let wish = self.shape(slot.kind).wish;
         let request = self.request;
         if !slot.fits_now(&request.needs, wish, request.alone) || request.avoid.contains(&slot.place.worker) {
             return false;
@@ -250,16 +263,15 @@ impl<'a> Search<'a> {
 
     fn beats(&self, cost: f64, slot: &Slot) -> bool {
         let Some(best) = self.best else { return true };
-        let (place, facts) = (slot.place, &slot.facts);
-        let other = self.index.slot(best.slot);
-        let tight = |kind: u16, facts: &cluster::Facts| {
+        if cost != best.cost {
+            return cost < best.cost;
+        }
+        let tight = |slot: &Slot| {
             // Among those for whom cache is nothing, the tightest room wins.
-            let sensitive = self.shape(self.index.kind(kind)).sensitive;
-            if sensitive { (0, 0) } else { (facts.free_cores, facts.free_memory) }
+            let room = (slot.facts.free_cores, slot.facts.free_memory);
+            (if self.shape(slot.kind).sensitive { (0, 0) } else { room }, slot.place)
         };
-        cost < best.cost
-            || (cost == best.cost
-                && (tight(slot.kind, facts), place) < (tight(other.kind, &other.facts), other.place))
+        tight(slot) < tight(self.index.slot(best.slot))
     }
 
     fn has_file(&self, slot: &Slot) -> bool {
@@ -275,7 +287,8 @@ impl<'a> Search<'a> {
     fn among_holders(&mut self) {
         let view = self.view;
         let mut holders = view.holders(self.request.file).into_iter().flatten();
-        for &worker in holders.by_ref().take(self.budget) {
+        let few = if self.budget == usize::MAX { usize::MAX } else { self.config.holders };
+        for &worker in holders.by_ref().take(few) {
             for &slot in view.slots(worker) {
                 self.look(slot);
             }
@@ -286,8 +299,8 @@ impl<'a> Search<'a> {
     /// The tightest rooms, of kinds on which cache is nothing to it.
     fn insensitive(&mut self) {
         let (index, needs) = (self.index, self.request.needs);
-        for (_, kind) in index.kinds() {
-            if self.shape(kind).sensitive {
+        for (id, kind) in index.kinds() {
+            if self.shape(id).sensitive {
                 continue;
             }
             let mut left = self.budget;
@@ -305,33 +318,36 @@ impl<'a> Search<'a> {
 
     /// By rising price, of kinds on which cache is something to it, until none that is left can be cheaper.
     fn by_price(&mut self) {
-        let mut runs = Vec::new();
-        for (_, kind) in self.index.kinds() {
-            let shape = self.shape(kind);
+        let mut runs = Vec::with_capacity(RUNS);
+        let mut first = Vec::with_capacity(RUNS);
+        for (id, kind) in self.index.kinds() {
+            let shape = self.shape(id);
             if shape.sensitive {
                 let level = shape.level(kind);
-                let sets = kind.by_price(self.request.needs.cores, level);
-                runs.extend(sets.filter_map(|set| Run::new(set, shape, kind, level, self.request)));
+                for set in kind.by_price(self.request.needs.cores, level) {
+                    let mut run = Run::new(set, shape, kind, level, self.request);
+                    first.extend(run.next().map(|next| Reverse((next, runs.len()))));
+                    runs.push(run);
+                }
             }
         }
+        let mut first = BinaryHeap::from(first);
         let mut left = self.budget;
         while left > 0 {
-            let place = |run: &Run<'_>| self.index.slot(run.slot).place;
-            let order =
-                |a: &Run<'_>, b: &Run<'_>| a.bound.total_cmp(&b.bound).then_with(|| place(a).cmp(&place(b)));
-            let Some(at) = (0..runs.len()).min_by(|&a, &b| order(&runs[a], &runs[b])) else { return };
-            let run = &mut runs[at];
-            let slot = run.slot;
+            let Some(mut top) = first.peek_mut() else { return };
+            let Reverse((next, run)) = *top;
             if let Some(best) = self.best {
-                let later = self.index.slot(slot).place > self.index.slot(best.slot).place;
-                if run.bound > best.cost || (run.bound == best.cost && later) {
+                let later = next.place > self.index.slot(best.slot).place;
+                let bound = f64::from_bits(next.bound);
+                if bound > best.cost || (bound == best.cost && later) {
                     return;
                 }
             }
-            if !run.advance() {
-                runs.swap_remove(at);
+            match runs[run].next() {
+                Some(after) => top.0.0 = after,
+                None => drop(PeekMut::pop(top)),
             }
-            self.look(slot);
+            self.look(next.slot);
             left -= 1;
         }
     }
@@ -344,28 +360,30 @@ impl<'a> Run<'a> {
         kind: &Kind,
         level: usize,
         request: &Request<'_>,
-    ) -> Option<Self> {
-        let factor = kind.pace.factor();
+    ) -> Self {
+        let factor = kind.factor;
         let ways = kind.levels[level];
         let (floor, whole) = match request.needs.isolation {
             Isolation::Shared => {
                 let less = (ways - 1).max(kind.geometry.min_ways.get());
-                (shape.at(less) * factor, shape.at(u8::MAX) * factor)
+                (shape.times.at(less) * factor, shape.times.at(u8::MAX) * factor)
             }
             Isolation::Exclusive => {
-                let own = shape.at(shape.wish.get()) * factor;
+                let own = shape.times.at(shape.wish.get()) * factor;
                 // With fewer ways than the level's it can be had for nothing.
                 (if shape.wish.get() < ways { own } else { f64::INFINITY }, own)
             }
         };
-        let mut run = Self { rest: set.iter(), slot: 0, bound: 0.0, floor, whole };
-        run.advance().then_some(run)
+        Self { rest: set.iter(), floor, whole }
     }
+}
 
-    fn advance(&mut self) -> bool {
-        let Some(&(score, _, slot)) = self.rest.next() else { return false };
-        self.slot = slot;
-        self.bound = (self.whole + f64::from_bits(score)).min(self.floor);
-        true
+impl Iterator for Run<'_> {
+    type Item = Next;
+
+    fn next(&mut self) -> Option<Next> {
+        let &(score, place, slot) = self.rest.next()?;
+        let bound = (self.whole + f64::from_bits(score)).min(self.floor);
+        Some(Next { bound: bound.to_bits(), place, slot })
     }
 }

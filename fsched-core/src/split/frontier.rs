@@ -32,9 +32,7 @@ impl Frontier {
         if runner.pinned.is_some() {
             return *self;
         }
-        let cost =
-            best_splits::<Add>(&self.cost, &costs(runner), self.ways, self.min, &mut [0; MAX_WAYS + 1]);
-        Self { cost, ..*self }
+        Self { cost: least_sums(&self.cost, &costs(runner), self.ways, self.min), ..*self }
     }
 
     /// What the best split costs with all ways; `None` where there is no room for everybody.
@@ -115,6 +113,20 @@ pub(super) fn best_splits<C: Combine>(
             let better = all < *best;
             *best = if better { all } else { *best };
             *choice = if better { own as u8 } else { *choice };
+        }
+    }
+    best
+}
+
+/// What [`best_splits`] finds for the sum, without saying how.
+pub(super) fn least_sums(before: &PerWays<f64>, cost: &PerWays<f64>, ways: u8, min: u8) -> PerWays<f64> {
+    let ways = usize::from(ways).min(MAX_WAYS);
+    let mut best = [f64::INFINITY; MAX_WAYS + 1];
+    for own in usize::from(min)..=ways {
+        let cost = cost[own];
+        for (best, &rest) in best[own..=ways].iter_mut().zip(&before[..=ways - own]) {
+            let all = rest + cost;
+            *best = if all < *best { all } else { *best };
         }
     }
     best

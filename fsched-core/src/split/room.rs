@@ -36,6 +36,13 @@ impl Room {
         Self { free: self.free & !bits, ..self }
     }
 
+    /// The same with so many ways less, none at least: those on top.
+    #[must_use]
+    pub fn fewer(self, ways: u8) -> Self {
+        let drop = |free: u32, _| if free == 0 { 0 } else { free & !(1 << free.ilog2()) };
+        Self { free: (0..ways).fold(self.free, drop), ..self }
+    }
+
     /// The ways, as bits.
     pub fn bits(&self) -> u32 {
         self.free

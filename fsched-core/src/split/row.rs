@@ -40,10 +40,30 @@ impl Row {
     /// The slowdowns of a curve in a cache of this shape: 1 with all ways.
     pub fn slowdowns(curve: &Curve, geometry: &CacheGeometry) -> Self {
         let best = curve.seconds(geometry, geometry.ways);
-        Self(std::array::from_fn(|ways| {
-            let ways = Ways::clamped((ways as u8).min(geometry.ways.get()));
-            curve.seconds(geometry, ways) / best
-        }))
+        Self(Self::read(curve, geometry, geometry.ways).0.map(|seconds| seconds / best))
+    }
+
+    /// A curve's times in a cache of this shape, seconds: with more than all usable ways, what those give.
+    pub fn times(curve: &Curve, geometry: &CacheGeometry) -> Self {
+        Self::read(curve, geometry, geometry.usable_ways())
+    }
+
+    fn read(curve: &Curve, geometry: &CacheGeometry, most: Ways) -> Self {
+        let mut all = [0.0; MAX_WAYS + 1];
+        let known = &mut all[1..=usize::from(most.get())];
+        known
+            .iter_mut()
+            .zip(curve.seconds_by_ways(geometry, 1..=most.get()))
+            .for_each(|(value, seconds)| *value = seconds);
+        let (first, last) = (all[1], all[usize::from(most.get())]);
+        all[0] = first;
+        all[usize::from(most.get())..].fill(last);
+        Self(all)
+    }
+
+    /// The values by ways, from none on.
+    pub(crate) fn values(&self) -> &[f64; MAX_WAYS + 1] {
+        &self.0
     }
 
     /// The value with `ways` ways; with none, that of one.

@@ -14,7 +14,8 @@ mod tree;
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-pub(crate) use self::slot::{Facts, Place, Slot};
+use self::slot::Keys;
+pub(crate) use self::slot::{Place, Slot};
 pub(crate) use self::totals::Totals;
 use self::tree::Tree;
 pub(crate) use self::tree::{Ever, Now};
@@ -44,6 +45,8 @@ pub(crate) type ByPrice = BTreeSet<(u64, Place, SlotId)>;
 pub(crate) struct Kind {
     pub(crate) geometry: CacheGeometry,
     pub(crate) pace: Pace,
+    /// The pace as a factor.
+    pub(crate) factor: f64,
     /// How many ways are taken at each level.
     pub(crate) levels: [u8; LEVELS],
     slots: u32,
@@ -57,6 +60,7 @@ impl Kind {
         Self {
             geometry,
             pace,
+            factor: pace.factor(),
             levels: Self::levels_of(&geometry),
             slots: 0,
             by_price: vec![Default::default(); CLASSES],
@@ -188,8 +192,11 @@ impl Index {
         let known = self.kind(old.kind);
         let same_kind = known.pace == worker.pace && known.geometry == *domain.geometry();
         let new = Slot::new(worker, domain, old.kind);
-        if same_kind && new.facts == old.facts {
-            self.slots[id as usize].row = new.row;
+        if same_kind {
+            let old = std::mem::replace(&mut self.slots[id as usize], new);
+            if self.slot(id).facts != old.facts {
+                self.reorder(id, Some(&old), true);
+            }
             return;
         }
         self.leave(id);
@@ -221,46 +228,46 @@ impl Index {
     }
 
     fn enter(&mut self, id: SlotId) {
-        let slot = &self.slots[id as usize];
-        let kind = &mut self.kinds[usize::from(slot.kind)];
-        kind.slots += 1;
-        let facts = &slot.facts;
-        if facts.open {
-            let place = slot.place;
-            let levels = &mut kind.by_price[class(facts.free_cores)];
-            for (run, score) in levels.iter_mut().zip(slot.scores()) {
-                run.insert((score, place, id));
-            }
-            kind.by_room.insert((facts.free_cores, facts.free_memory, place, id));
-            self.by_load.insert((Reverse(facts.load_key()), place, id));
-            self.by_free_ways.insert((facts.free_ways, place, id));
-        }
-        if let Some(price) = facts.price_key() {
-            self.by_value.insert((price, id));
-        }
-        self.totals.add(facts);
-        self.tree.set(id as usize, slot.node());
+        let kind = self.slot(id).kind;
+        self.kinds[usize::from(kind)].slots += 1;
+        self.reorder(id, None, true);
     }
 
     fn leave(&mut self, id: SlotId) {
+        let old = self.slot(id).clone();
+        self.kinds[usize::from(old.kind)].slots -= 1;
+        self.reorder(id, Some(&old), false);
+    }
+
+    /// Takes a domain from where it stood in each order to where it stands now, if it does; never from one kind to another.
+    fn reorder(&mut self, id: SlotId, old: Option<&Slot>, stays: bool) {
         let slot = &self.slots[id as usize];
+        let new = stays.then_some(slot);
+        let place = slot.place;
         let kind = &mut self.kinds[usize::from(slot.kind)];
-        kind.slots -= 1;
-        let facts = &slot.facts;
-        if facts.open {
-            let place = slot.place;
-            let levels = &mut kind.by_price[class(facts.free_cores)];
-            for (run, score) in levels.iter_mut().zip(slot.scores()) {
-                run.remove(&(score, place, id));
+        let keys = |slot: Option<&Slot>| slot.and_then(Slot::keys);
+        let (was, is) = (keys(old), keys(new));
+        for level in 0..LEVELS {
+            let price = |keys: Keys| (class(keys.cores), keys.scores[level]);
+            let (was, is) = (was.map(price), is.map(price));
+            if was != is {
+                was.map(|(class, score)| kind.by_price[class][level].remove(&(score, place, id)));
+                is.map(|(class, score)| kind.by_price[class][level].insert((score, place, id)));
             }
-            kind.by_room.remove(&(facts.free_cores, facts.free_memory, place, id));
-            self.by_load.remove(&(Reverse(facts.load_key()), place, id));
-            self.by_free_ways.remove(&(facts.free_ways, place, id));
         }
-        if let Some(price) = facts.price_key() {
-            self.by_value.remove(&(price, id));
+        let room = |keys: Keys| (keys.cores, keys.memory, place, id);
+        replace(&mut kind.by_room, was.map(room), is.map(room));
+        let load = |keys: Keys| (Reverse(keys.load), place, id);
+        replace(&mut self.by_load, was.map(load), is.map(load));
+        let ways = |keys: Keys| (keys.ways, place, id);
+        replace(&mut self.by_free_ways, was.map(ways), is.map(ways));
+        let value = |slot: Option<&Slot>| Some((slot?.facts.price_key()?, id));
+        replace(&mut self.by_value, value(old), value(new));
+        old.inspect(|old| self.totals.take(&old.facts));
+        new.inspect(|new| self.totals.add(&new.facts));
+        if let Some(new) = new {
+            self.tree.set(id as usize, new.node());
         }
-        self.totals.take(facts);
     }
 
     /// How many entries it holds in all: grows with domains, and with nothing else.
@@ -276,5 +283,13 @@ impl Index {
             + self.by_free_ways.len()
             + self.slots.len()
             + self.kinds.len()
+    }
+}
+
+/// Puts one key in another's place, where they differ.
+fn replace<K: Ord>(order: &mut BTreeSet<K>, old: Option<K>, new: Option<K>) {
+    if old != new {
+        old.map(|old| order.remove(&old));
+        new.map(|new| order.insert(new));
     }
 }

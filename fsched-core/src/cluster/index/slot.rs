@@ -64,6 +64,17 @@ impl Facts {
     }
 }
 
+/// Where a domain stands in the orders of those that take work.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Keys {
+    pub(super) cores: u16,
+    pub(super) memory: u64,
+    pub(super) load: u64,
+    pub(super) ways: u8,
+    /// What taking each level's ways costs.
+    pub(super) scores: [u64; LEVELS],
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct Slot {
     pub(crate) place: Place,
@@ -97,10 +108,17 @@ impl Slot {
         Self { place: Place { worker: worker.id, domain: view.domain.id }, kind, facts, row }
     }
 
-    /// What taking each level's ways costs, as numbers that order like it.
-    pub(super) fn scores(&self) -> [u64; LEVELS] {
-        // Not negative, so the bits order like the numbers.
-        self.facts.extra.map(f64::to_bits)
+    /// Where it stands in the orders of those that take work; none: in none.
+    pub(super) fn keys(&self) -> Option<Keys> {
+        let facts = &self.facts;
+        facts.open.then(|| Keys {
+            cores: facts.free_cores,
+            memory: facts.free_memory,
+            load: facts.load_key(),
+            ways: facts.free_ways,
+            // Not negative, so the bits order like the numbers.
+            scores: facts.extra.map(f64::to_bits),
+        })
     }
 
     /// Whether an invocation with these needs fits now, asking for `ways`.

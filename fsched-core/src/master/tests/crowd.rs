@@ -2,19 +2,8 @@
 
 use super::*;
 use crate::predictor::InterpolatingPredictor;
+use crate::random::SplitMix;
 use crate::scheduler::BinPacking;
-
-/// Numbers that only depend on the seed (splitmix64, Steele et al. 2014).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % n as u64) as usize
-    }
-}
 
 /// How much the master holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +54,7 @@ impl Crowd {
         }
     }
 
-    fn submit(&mut self, dice: &mut Dice) {
+    fn submit(&mut self, dice: &mut SplitMix) {
         let function = self.functions[dice.below(3)];
         let submission = Submission::new(function, InputSize(1 << dice.below(4)));
         if let Ok((_, effects)) = self.master.submit(self.now, submission) {
@@ -73,7 +62,7 @@ impl Crowd {
         }
     }
 
-    fn complete(&mut self, dice: &mut Dice) {
+    fn complete(&mut self, dice: &mut SplitMix) {
         if self.out.is_empty() {
             return;
         }
@@ -83,7 +72,7 @@ impl Crowd {
         self.take(effects);
     }
 
-    fn beat(&mut self, dice: &mut Dice) {
+    fn beat(&mut self, dice: &mut SplitMix) {
         let n = dice.below(self.ids.len());
         let mut heartbeat = beat(n);
         heartbeat.running = self.master.members.attempts(self.ids[n]).collect();
@@ -91,7 +80,7 @@ impl Crowd {
         self.take(effects);
     }
 
-    fn event(&mut self, dice: &mut Dice) {
+    fn event(&mut self, dice: &mut SplitMix) {
         self.now = self.now + Duration::from_micros(20);
         match dice.below(100) {
             0..45 => self.submit(dice),
@@ -120,7 +109,7 @@ fn beat(n: usize) -> Heartbeat {
 
 fn the_books_stay_small(workers: usize, events: usize) {
     let mut crowd = Crowd::new(workers);
-    let mut dice = Dice(7);
+    let mut dice = SplitMix::new(7);
     let at_first = crowd.held();
     for event in 0..events {
         crowd.event(&mut dice);

@@ -19,6 +19,8 @@ struct Slot {
     seconds: f64,
     /// Where in its demand's table it was found last.
     hint: usize,
+    /// What it holds by then, bytes.
+    held: f64,
 }
 
 impl Pool {
@@ -48,8 +50,7 @@ impl Pool {
             let step = if round < ROUNDS / 2 { 1.0 } else { 0.5 };
             let mut change = 0.0_f64;
             for (demand, slot) in demands.clone().zip(&mut self.slots) {
-                let (held, _) = demand.filled_near(self.time / slot.seconds, &mut slot.hint);
-                let next = demand.seconds(held.min(capacity));
+                let next = demand.seconds(slot.held.min(capacity));
                 change = change.max((next - slot.seconds).abs() / next);
                 slot.seconds += step * (next - slot.seconds);
             }
@@ -62,7 +63,7 @@ impl Pool {
         }
     }
 
-    /// [`time_to_fill`], from the time found last.
+    /// [`time_to_fill`], from the time found last, and what each holds then.
     fn fill<'d>(&mut self, capacity: f64, demands: impl Iterator<Item = &'d Demand> + Clone) {
         if !self.time.is_finite() {
             self.time = 0.0;
@@ -71,10 +72,11 @@ impl Pool {
             let (mut missing, mut rate) = (capacity, 0.0);
             for (demand, slot) in demands.clone().zip(&mut self.slots) {
                 let (held, slope) = demand.filled_near(self.time / slot.seconds, &mut slot.hint);
+                slot.held = held;
                 missing -= held;
                 rate += slope / slot.seconds;
             }
-            if missing.abs() <= 1e-4 * capacity {
+            if missing.abs() <= 5e-4 * capacity {
                 return;
             }
             if rate <= 0.0 {

@@ -1,28 +1,6 @@
 //! A set-associative cache with way masks, access by access, and runners with streams of various shapes: what the model is held against.
 
-/// A seeded generator: Steele et al., "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014.
-#[derive(Debug, Clone)]
-pub(super) struct Seeded(pub(super) u64);
-
-impl Seeded {
-    pub(super) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// From 0 up to, but not, 1.
-    pub(super) fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
-    /// From 0 to `n` − 1.
-    pub(super) fn below(&mut self, n: usize) -> usize {
-        (self.unit() * n as f64) as usize
-    }
-}
+use crate::random::SplitMix;
 
 /// Which lines a runner asks for.
 #[derive(Debug, Clone)]
@@ -52,15 +30,15 @@ impl Shape {
 #[derive(Debug, Clone)]
 pub(super) struct Stream {
     parts: Vec<(f64, Shape, u32)>,
-    seeded: Seeded,
+    seeded: SplitMix,
     /// Where this runner's lines begin.
     base: u32,
 }
 
 impl Stream {
     pub(super) fn new(parts: Vec<(f64, Shape)>, seed: u64) -> Self {
-        let mut seeded = Seeded(seed);
-        let base = seeded.next() as u32;
+        let mut seeded = SplitMix::new(seed);
+        let base = seeded.draw() as u32;
         let parts = parts.into_iter().map(|(share, shape)| (share, shape, 0)).collect();
         Self { parts, seeded, base }
     }
@@ -113,7 +91,7 @@ pub(super) struct Cache {
     lines: Vec<Option<(u32, u32)>>,
     stamps: Vec<u64>,
     now: u64,
-    seeded: Seeded,
+    seeded: SplitMix,
 }
 
 impl Cache {
@@ -126,7 +104,7 @@ impl Cache {
             lines: vec![None; all],
             stamps: vec![0; all],
             now: 0,
-            seeded: Seeded(1),
+            seeded: SplitMix::new(1),
         }
     }
 

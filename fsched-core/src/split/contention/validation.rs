@@ -1,8 +1,9 @@
 //! The model held against the simulation. `docs/contention.md` has what it prints.
 
-use super::simulation::{Cache, Program, Replacement, Seeded, Shape, Stream, misses_by_ways, together};
+use super::simulation::{Cache, Program, Replacement, Shape, Stream, misses_by_ways, together};
 use super::*;
 use crate::cache::Bytes;
+use crate::random::SplitMix;
 
 const SETS: usize = 128;
 const WAYS: usize = 16;
@@ -16,10 +17,10 @@ const ACCESSES: u64 = 40_000;
 /// Seeds fixed before the first run: 48 mixes.
 const SEEDS: std::ops::Range<u64> = 1..49;
 
-fn program(seeded: &mut Seeded) -> Program {
+fn program(seeded: &mut SplitMix) -> Program {
     // From a twentieth of the cache to twice the cache, small ones as likely as large ones.
-    let lines = |seeded: &mut Seeded| ((SETS * WAYS) as f64 * 0.05 * 40_f64.powf(seeded.unit())) as usize;
-    let part = |seeded: &mut Seeded| match seeded.below(4) {
+    let lines = |seeded: &mut SplitMix| ((SETS * WAYS) as f64 * 0.05 * 40_f64.powf(seeded.unit())) as usize;
+    let part = |seeded: &mut SplitMix| match seeded.below(4) {
         0 => Shape::Loop(lines(seeded)),
         1 => Shape::Uniform(lines(seeded)),
         2 => Shape::zipf(lines(seeded), 0.6 + 0.6 * seeded.unit()),
@@ -38,7 +39,7 @@ fn program(seeded: &mut Seeded) -> Program {
             vec![(near, Shape::Uniform(SETS / 2)), (share, part(seeded)), (1.0 - near - share, part(seeded))]
         }
     };
-    let stream = Stream::new(parts, seeded.next());
+    let stream = Stream::new(parts, seeded.draw());
     Program { stream, hit: 20e-9 + 80e-9 * seeded.unit(), miss: 60e-9 }
 }
 
@@ -69,7 +70,7 @@ enum Masks {
 }
 
 impl Masks {
-    fn of(self, runners: usize, seeded: &mut Seeded) -> Vec<u32> {
+    fn of(self, runners: usize, seeded: &mut SplitMix) -> Vec<u32> {
         let ones = |first: usize, ways: usize| ((1_u32 << ways) - 1) << first;
         match self {
             Self::One => vec![ones(0, WAYS); runners],
@@ -86,7 +87,7 @@ impl Masks {
                 cuts.windows(2).map(|pair| ones(pair[0], pair[1] - pair[0])).collect()
             }
             Self::Overlapping => {
-                let mask = |seeded: &mut Seeded| {
+                let mask = |seeded: &mut SplitMix| {
                     let ways = 2 + seeded.below(WAYS - 2);
                     ones(seeded.below(WAYS - ways + 1), ways)
                 };
@@ -100,7 +101,7 @@ impl Masks {
 fn errors(seeds: std::ops::Range<u64>, masks: Masks, replacement: Replacement, per_way: usize) -> Vec<f64> {
     let mut errors = Vec::new();
     for seed in seeds {
-        let mut seeded = Seeded(seed);
+        let mut seeded = SplitMix::new(seed);
         let runners = 2 + seeded.below(4);
         let programs: Vec<Program> = (0..runners).map(|_| program(&mut seeded)).collect();
         let masks = masks.of(runners, &mut seeded);

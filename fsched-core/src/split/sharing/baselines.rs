@@ -1,5 +1,4 @@
-use crate::split::MAX_WAYS;
-use crate::split::frontier::{Add, PerWays, best_splits};
+use crate::split::frontier::{PerWays, least_sums};
 use crate::split::sharing::costs::members_of;
 use crate::split::sharing::{GroupCosts, Member, SharedPart, Sharing, SharingProblem};
 
@@ -108,7 +107,7 @@ fn kind(problem: &SharingProblem<'_>, member: &Member<'_>) -> Kind {
 fn distance(costs: &mut GroupCosts<'_>, a: u64, b: u64) -> f64 {
     let (ways, min) = (costs.problem().ways, costs.problem().min);
     let (row_a, row_b, both) = (*costs.row(a), *costs.row(b), *costs.row(a | b));
-    let divided: PerWays<f64> = best_splits::<Add>(&row_a, &row_b, ways, min, &mut [0; MAX_WAYS + 1]);
+    let divided = least_sums(&row_a, &row_b, ways, min);
     (2 * min..=ways).map(|w| both[usize::from(w)] - divided[usize::from(w)]).sum()
 }
 
