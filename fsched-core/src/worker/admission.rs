@@ -1,7 +1,7 @@
 //! What an order has to pass, and what is launched for it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::running::Running;
@@ -64,7 +64,7 @@ impl Worker {
         self.running.insert(order.attempt, running);
         self.take_curve(&order);
         let attempt = order.attempt;
-        let moves = self.resplit(now, order.domain);
+        let moves = self.resplit(now, order.domain, Some(grant.lease));
         // It has not started yet: it starts where it is moved to.
         effects.extend(
             moves
@@ -86,6 +86,7 @@ impl Worker {
         for running in self.running.values_mut() {
             if running.function == order.function && running.input_size == order.input_size {
                 running.curve = Arc::clone(&order.curve);
+                running.demand = OnceLock::new();
             }
         }
     }

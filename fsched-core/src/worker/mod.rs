@@ -178,7 +178,7 @@ impl Worker {
         if self.files.end(file) {
             effects.push(Effect::RemoveFile(file));
         }
-        effects.extend(self.resplit(now, domain));
+        effects.extend(self.resplit(now, domain, None));
         self.plan_look(now, domain);
         effects
     }
@@ -226,7 +226,7 @@ impl Worker {
             .map(|room| room.domain)
             .collect();
         for domain in looks {
-            effects.extend(self.resplit(now, domain));
+            effects.extend(self.resplit(now, domain, None));
             self.plan_look(now, domain);
         }
         effects

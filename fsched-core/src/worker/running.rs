@@ -1,6 +1,6 @@
 //! One attempt, from its order to its report.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::allocator::{Grant, LeaseId};
@@ -11,6 +11,7 @@ use crate::id::{AttemptId, ContentHash, FunctionId};
 use crate::invocation::{CacheAsk, CacheGot, Ending, Order, Report, Weight};
 use crate::launcher::{Exit, ExitKind};
 use crate::sample::Segment;
+use crate::split::contention::Demand;
 use crate::time::Timestamp;
 
 /// Why we end an attempt.
@@ -72,6 +73,8 @@ pub(super) struct Running {
     pub(super) exclusive: bool,
     pub(super) input_size: InputSize,
     pub(super) curve: Arc<Curve>,
+    /// What the curve says of sharing, once that was asked for.
+    pub(super) demand: OnceLock<Option<Arc<Demand>>>,
     pub(super) weight: Weight,
     /// How many times longer than its curve says everything takes here.
     pub(super) pace: f64,
@@ -103,6 +106,7 @@ impl Running {
             exclusive: matches!(order.cache, CacheAsk::Exclusive(_)),
             input_size: order.input_size,
             curve: Arc::clone(&order.curve),
+            demand: OnceLock::new(),
             weight: order.weight,
             pace,
         }

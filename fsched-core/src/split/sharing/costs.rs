@@ -39,6 +39,13 @@ impl<'a> GroupCosts<'a> {
         self.rows.len()
     }
 
+    /// What these runners, by place in the problem, cost when they share so many ways; infinite with fewer than a mask has, or more
+    /// than there are.
+    pub fn cost(&mut self, members: &[usize], ways: u8) -> f64 {
+        let set = members.iter().fold(0, |set, member| set | 1 << member);
+        self.row(set).get(usize::from(ways)).copied().unwrap_or(f64::INFINITY)
+    }
+
     /// What these runners (as bits) cost by ways when they share them; infinite with fewer ways than a mask has.
     pub(super) fn row(&mut self, set: u64) -> &PerWays<f64> {
         let Self { problem, rows, pool } = self;

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::allocator::MemoryAllocator;
-use crate::cache::{Bytes, CacheDomain};
-use crate::curve::{Curve, CurvePoint, Provenance};
+use crate::cache::{Bytes, CacheDomain, Ways};
+use crate::curve::{Curve, CurvePoint, Provenance, Traffic, TrafficPoint};
 use crate::function::{InputSize, Needs};
 use crate::id::{AttemptId, ContentHash, FunctionId, InvocationId, WorkerKey};
 use crate::invocation::{CacheAsk, Order};
@@ -163,6 +163,82 @@ fn time_alone_splits_the_cache_anew() {
 }
 
 #[test]
+fn masks_change_only_where_that_gains_more_than_the_refill_and_a_threshold() {
+    // The second lacks one way while the first is there. How much it would gain by it, how long it runs, and whether it gets it.
+    let cases = [(1.10, 10.0, 3), (1.012, 10.0, 2), (1.017, 10.0, 3), (1.017, 0.1, 2)];
+    for (slow, seconds, ways) in cases {
+        let mut worker = worker(geometry(6, 1, 7));
+        let expected = |seconds: f64| Duration::from_secs_f64(seconds);
+        let first = Order {
+            expected: expected(100.0),
+            ..order(1, cliff(4, 3.0), CacheAsk::Shared(Ways::clamped(4)))
+        };
+        worker.order(at(0), first).unwrap();
+        let second = order(2, cliff(3, slow), CacheAsk::Shared(Ways::clamped(2)));
+        worker.order(at(0), Order { expected: expected(slow * seconds), ..second }).unwrap();
+        assert_eq!((ways_of(&worker, 1), ways_of(&worker, 2)), (4, 2));
+        worker.exited(at(0), attempt(1), ended());
+        assert_eq!(ways_of(&worker, 2), ways, "{slow} times slower for {seconds} s");
+    }
+}
+
+/// A curve of a hundred times `seconds(MiB)`, with `misses(MiB)` GiB.
+fn with_misses(seconds: fn(u64) -> f64, misses: fn(u64) -> f64) -> Arc<Curve> {
+    let point = |mib: u64| {
+        let seconds = 100.0 * seconds(mib);
+        CurvePoint { cache: Bytes::mib(mib), seconds, low: seconds, high: seconds }
+    };
+    let traffic = |mib: u64| TrafficPoint {
+        cache: Bytes::mib(mib),
+        misses: misses(mib) * f64::from(1 << 30),
+        accesses: f64::from(1 << 26),
+    };
+    let curve = Curve::new((1..=20).map(point).collect(), Provenance::Measured).unwrap();
+    let traffic = Traffic::new((1..=20).map(traffic).collect(), Provenance::Measured).unwrap();
+    Arc::new(curve.with_traffic(Some(traffic)))
+}
+
+#[test]
+fn with_more_runners_than_classes_those_share_who_harm_each_other_least() {
+    let small = || with_misses(|mib| if mib < 2 { 3.0 } else { 1.0 }, |mib| if mib < 2 { 1.0 } else { 0.0 });
+    let large = || with_misses(|mib| if mib < 4 { 2.0 } else { 1.0 }, |mib| if mib < 4 { 2.0 } else { 0.0 });
+    let stream = || with_misses(|mib| if mib < 20 { 1.1 } else { 1.0 }, |_| 4.0);
+    for arrivals in [[1, 2, 3, 4, 5], [5, 4, 3, 2, 1], [4, 1, 3, 5, 2]] {
+        let mut worker = worker(geometry(9, 1, 3));
+        for n in arrivals {
+            let curve = match n {
+                1 | 2 => small(),
+                3 => large(),
+                _ => stream(),
+            };
+            worker.order(at(n), order(n, curve, ASK)).unwrap();
+        }
+        let mask = |n| worker.running[&attempt(n)].mask;
+        assert_eq!(mask(4), mask(5), "{arrivals:?}: the streams share");
+        assert_eq!(ways_of(&worker, 4), 1, "{arrivals:?}: and have no more than they need");
+        for n in 1..=3 {
+            let need: u8 =
+                (1..=3).filter(|&other| mask(other) == mask(n)).map(|n| [2, 2, 4][n as usize - 1]).sum();
+            assert_eq!(ways_of(&worker, n), need, "{arrivals:?}: all others have what they need");
+        }
+    }
+}
+
+#[test]
+fn whoever_gains_nothing_by_cache_shares_the_smallest_mask() {
+    let mut worker = worker(geometry(8, 1, 3));
+    for n in 1..=6 {
+        worker.order(at(n), order(n, cliff(1, 1.0), ASK)).unwrap();
+    }
+    for n in 7..=8 {
+        worker.order(at(n), order(n, cliff(3, 2.0), ASK)).unwrap();
+    }
+    let masks: Vec<WayMask> = (1..=6).map(|n| worker.running[&attempt(n)].mask).collect();
+    assert!(masks.iter().all(|mask| *mask == masks[0]), "{masks:?}");
+    assert_eq!([7, 8].map(|n| ways_of(&worker, n)), [3, 3]);
+}
+
+#[test]
 fn a_benchmark_keeps_what_it_asked_for() {
     let mut worker = worker(geometry(8, 1, 7));
     let probe = Order { alone: true, ..order(1, cliff(6, 4.0), CacheAsk::Shared(Ways::clamped(2))) };
@@ -174,14 +250,14 @@ fn a_benchmark_keeps_what_it_asked_for() {
 /// Something that happens to a worker.
 #[derive(Debug, Clone)]
 enum Step {
-    Order { knee: u64, slow: u8, ways: u8, exclusive: bool },
+    Order { knee: u64, slow: u8, ways: u8, exclusive: bool, misses: Option<f64> },
     End { which: usize },
     Pass { millis: u64 },
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
-        4 => (1u64..14, 1u8..6, 1u8..9, prop::bool::weighted(0.15)).prop_map(|(knee, slow, ways, exclusive)| Step::Order { knee, slow, ways, exclusive }),
+        4 => (1u64..14, 1u8..6, 1u8..9, prop::bool::weighted(0.15), prop::option::of(0.0f64..4.0)).prop_map(|(knee, slow, ways, exclusive, misses)| Step::Order { knee, slow, ways, exclusive, misses }),
         3 => (0usize..32).prop_map(|which| Step::End { which }),
         1 => (1u64..2000).prop_map(|millis| Step::Pass { millis }),
     ];
@@ -198,10 +274,9 @@ fn check(worker: &mut Worker, geometry: &CacheGeometry, now: Timestamp) {
             assert!(apart || !running.mask.overlaps(beside.mask), "{one} and {other} share exclusive ways");
         }
     }
-    let here = || worker.running.values();
-    let exclusive: Vec<WayMask> = here().filter(|one| one.exclusive).map(|one| one.mask).collect();
-    let sharers: Vec<Sharer> =
-        here().filter(|one| !one.exclusive).map(|one| one.sharer(now, geometry)).collect();
+    let exclusive: Vec<WayMask> =
+        worker.running.values().filter(|one| one.exclusive).map(|one| one.mask).collect();
+    let sharers = worker.sharers(now, DomainId(0), geometry, None);
     assert_eq!(plan(geometry, &exclusive, &sharers), None, "a second split would change something again");
 }
 
@@ -218,10 +293,20 @@ proptest! {
         let (mut now, mut next) = (at(0), 1);
         for step in steps {
             match step {
-                Step::Order { knee, slow, ways, exclusive } => {
+                Step::Order { knee, slow, ways, exclusive, misses } => {
                     let ways = Ways::clamped(ways);
                     let ask = if exclusive { CacheAsk::Exclusive(ways) } else { CacheAsk::Shared(ways) };
-                    let _ = worker.order(now, order(next, cliff(knee, f64::from(slow)), ask));
+                    let mut curve = cliff(knee, f64::from(slow));
+                    if let Some(misses) = misses {
+                        let traffic = |mib: u64| {
+                            let misses = if mib < knee { misses } else { misses / 10.0 } * f64::from(1 << 28);
+                            TrafficPoint { cache: Bytes::mib(mib), misses, accesses: f64::from(1 << 26) }
+                        };
+                        let traffic = Traffic::new((1..=20).map(traffic).collect(), Provenance::Measured).unwrap();
+                        curve = Arc::new(Curve::clone(&curve).with_traffic(Some(traffic)));
+                    }
+                    let expected = Duration::from_millis(if next % 2 == 0 { 0 } else { 20_000 });
+                    let _ = worker.order(now, Order { expected, ..order(next, curve, ask) });
                     next += 1;
                 }
                 Step::End { which } => {
