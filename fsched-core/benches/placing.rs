@@ -2,6 +2,9 @@
 //!
 //! `cargo bench -p fsched-core --bench placing`; the cluster is half full and stays so: what a round placed is taken away
 //! again before the next, outside of the time measured.
+//!
+//! Instructions: `valgrind --tool=callgrind --toggle-collect='*World::place*' BENCH --bench --exact
+//! placing::bin_packing::10000 --sample-count 200`, BENCH being the program that `cargo bench --no-run` names.
 
 use std::cell::RefCell;
 use std::sync::Arc;

@@ -7,7 +7,7 @@ use divan::{AllocProfiler, Bencher, black_box};
 use fsched_core::cache::{Bytes, WayMask, Ways};
 use fsched_core::split::contention::{Demand, DemandPoint, Sharer, Standing, settle};
 use fsched_core::split::repartition::{Occupant, Patience, repartition};
-use fsched_core::split::sharing::{GroupCosts, Member, Sharing, SharingProblem, share};
+use fsched_core::split::sharing::{FAIRNESS, GroupCosts, Member, POWER, Sharing, SharingProblem, share};
 use fsched_core::split::{Frontier, Objective, Problem, Room, Row, Runner, Solution, Wanted, lay_out, solve};
 
 #[global_allocator]
@@ -54,7 +54,7 @@ fn members(programs: &[(Demand, Row)]) -> Vec<Member<'_>> {
 }
 
 fn sharing_problem<'a>(members: &'a [Member<'a>]) -> SharingProblem<'a> {
-    SharingProblem { ways: 11, min: 1, way_size: WAY, classes: 7, members, power: 2.5 }
+    SharingProblem { ways: 11, min: 1, way_size: WAY, classes: 7, members, power: POWER, fairness: FAIRNESS }
 }
 
 /// The hot paths under names that callgrind finds.

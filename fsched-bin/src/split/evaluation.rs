@@ -14,6 +14,8 @@ pub(crate) struct Plan {
     pub(crate) seed: u64,
     /// The cost of sharers is slowdown to the power of this.
     pub(crate) power: f64,
+    /// How much more than the least they may cost that are fairer.
+    pub(crate) fairness: f64,
 }
 
 /// What was found.

@@ -22,6 +22,7 @@ mod splitting;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use fsched_core::split::sharing::{FAIRNESS, POWER};
 
 use self::curves::Programs;
 use self::evaluation::{Plan, Report};
@@ -56,13 +57,21 @@ pub struct EvalArgs {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Sharers cost their slowdown to the power of this: 1 is for the mean alone, more also for fairness
-    #[arg(long, default_value_t = 2.5, value_parser = power)]
+    #[arg(long, default_value_t = POWER, value_parser = power)]
     power: f64,
+    /// How much more than the least a sharing may cost that is fairer: this part of it, per runner beyond one a class and way
+    #[arg(long, default_value_t = FAIRNESS, value_parser = fairness)]
+    fairness: f64,
 }
 
 fn power(text: &str) -> Result<f64, String> {
     let read = text.parse().ok().filter(|power| (1.0..=10.0).contains(power));
     read.ok_or_else(|| "it has to be a number from 1 to 10".to_owned())
+}
+
+fn fairness(text: &str) -> Result<f64, String> {
+    let read = text.parse().ok().filter(|fairness| (0.0..=1.0).contains(fairness));
+    read.ok_or_else(|| "it has to be a number from 0 to 1".to_owned())
 }
 
 impl Split {
@@ -82,7 +91,7 @@ impl Split {
             }
         };
         let bar = progress::bar(evaluation::steps(&programs));
-        let plan = Plan { mixes: args.mixes, seed: args.seed, power: args.power };
+        let plan = Plan { mixes: args.mixes, seed: args.seed, power: args.power, fairness: args.fairness };
         let report = evaluation::evaluate(&programs, plan, |what| {
             bar.set_message(what.to_owned());
             bar.inc(1);

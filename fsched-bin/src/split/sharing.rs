@@ -80,6 +80,7 @@ pub(super) fn lines(cache: &Cache, kind: &'static str, ways: u8, runners: usize,
             classes: CLASSES,
             members: &members,
             power,
+            fairness: plan.fairness,
         };
         let costs = |power| GroupCosts::new(problem(power)).expect("there are ways and classes");
         let mut own = costs(plan.power);

@@ -86,15 +86,14 @@ impl Kind {
     /// Those that take work and have so many free cores and so much free memory: the tightest first.
     pub(crate) fn tightest(&self, cores: u16, memory: u64) -> impl Iterator<Item = SlotId> {
         let first = |cores, memory| (cores, memory, Place::FIRST, 0);
-        let mut next = Some(first(cores, memory));
+        let mut rest = self.by_room.range(first(cores, memory)..);
         std::iter::from_fn(move || {
             loop {
-                let &(found_cores, found_memory, place, slot) = self.by_room.range(next?..).next()?;
+                let &(found_cores, found_memory, _, slot) = rest.next()?;
                 if found_memory >= memory {
-                    next = Some((found_cores, found_memory, place, slot + 1));
                     return Some(slot);
                 }
-                next = Some(first(found_cores, memory));
+                rest = self.by_room.range(first(found_cores, memory)..);
             }
         })
     }

@@ -5,11 +5,20 @@ use crate::split::contention::{Demand, Pool};
 use crate::split::frontier::PerWays;
 use crate::split::sharing::{MAX_MEMBERS, Member, Sharing, SharingError, SharingProblem};
 
+/// What a group comes to, by ways.
+#[derive(Debug, Clone)]
+struct GroupRow {
+    cost: PerWays<f64>,
+    /// The smallest and the largest slowdown in it.
+    least: PerWays<f64>,
+    most: PerWays<f64>,
+}
+
 /// What groups of a problem's runners cost by ways, each reckoned once and kept. Keep it as long as the runners stay.
 #[derive(Debug, Clone)]
 pub struct GroupCosts<'a> {
     problem: SharingProblem<'a>,
-    rows: HashMap<u64, Box<PerWays<f64>>>,
+    rows: HashMap<u64, Box<GroupRow>>,
     pool: Pool,
 }
 
@@ -48,18 +57,31 @@ impl<'a> GroupCosts<'a> {
 
     /// What these runners (as bits) cost by ways when they share them; infinite with fewer ways than a mask has.
     pub(super) fn row(&mut self, set: u64) -> &PerWays<f64> {
+        &self.reckon(set).cost
+    }
+
+    /// The smallest and the largest slowdown of these runners (as bits) when they share so many ways.
+    pub(super) fn spread(&mut self, set: u64, ways: u8) -> (f64, f64) {
+        let row = self.reckon(set);
+        (row.least[usize::from(ways)], row.most[usize::from(ways)])
+    }
+
+    fn reckon(&mut self, set: u64) -> &GroupRow {
         let Self { problem, rows, pool } = self;
         rows.entry(set).or_insert_with(|| {
-            let mut row = [f64::INFINITY; MAX_WAYS + 1];
+            let never = [f64::INFINITY; MAX_WAYS + 1];
+            let mut row = Box::new(GroupRow { cost: never, least: never, most: [0.0; MAX_WAYS + 1] });
             begin(problem, pool, set);
             for ways in problem.min..=problem.ways {
-                let mut cost = 0.0;
+                let at = usize::from(ways);
+                row.cost[at] = 0.0;
                 slowdowns(problem, pool, set, ways, |i, slowdown| {
-                    cost += problem.members[i].weight * slowdown.powf(problem.power);
+                    row.cost[at] += problem.members[i].weight * slowdown.powf(problem.power);
+                    row.least[at] = row.least[at].min(slowdown);
+                    row.most[at] = row.most[at].max(slowdown);
                 });
-                row[usize::from(ways)] = cost;
             }
-            Box::new(row)
+            row
         })
     }
 

@@ -24,6 +24,12 @@ use crate::split::contention::Demand;
 /// The most runners a problem may have.
 pub const MAX_MEMBERS: usize = 64;
 
+/// The power of slowdowns with which [`share`] is ahead of the rules it is compared with, in the mean and in fairness.
+pub const POWER: f64 = 1.5;
+
+/// What [`SharingProblem::fairness`] has to be for that.
+pub const FAIRNESS: f64 = 0.075;
+
 /// One who may have to share.
 #[derive(Debug, Clone, Copy)]
 pub struct Member<'a> {
@@ -53,9 +59,18 @@ pub struct SharingProblem<'a> {
     /// The cost of a runner is weight × slowdown to the power of this: 1 makes the sum of slowdowns small, more also the
     /// differences between them.
     pub power: f64,
+    /// How much more than the least a sharing may cost that is fairer: this part of it, times the number of runners beyond one
+    /// for each group, over the number of ways. 0: the least cost, whoever pays it.
+    pub fairness: f64,
 }
 
 impl SharingProblem<'_> {
+    /// How much more than the least may be paid for fairness, as a part of it.
+    fn slack(&self) -> f64 {
+        let beyond = self.members.len().saturating_sub(self.most_groups());
+        self.fairness * beyond as f64 / f64::from(self.ways.max(1))
+    }
+
     /// The most groups that can have a mask.
     fn most_groups(&self) -> usize {
         usize::from(self.classes).min(usize::from(self.ways / self.min.max(1)))

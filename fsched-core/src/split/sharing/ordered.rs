@@ -8,23 +8,43 @@ const STARTS: usize = 16;
 
 /// The best groups of neighbours, in the best of several orders: O(orders · runners² · classes · ways²).
 ///
+/// Of all that is found and costs little more than the least (see [`SharingProblem::fairness`]), the one with the smallest ratio of
+/// the largest slowdown to the smallest is taken.
+///
 /// Neighbours in an order are alike in one respect: how much they gain from cache, how much they need, how hard they press. So light and
 /// streaming runners, who gain nothing, end up together in few ways. With more than 16 runners, as many neighbours as
 /// make 16 bundles stay together, so the work is bounded.
 pub fn share(costs: &mut GroupCosts<'_>) -> Sharing {
     let problem = *costs.problem();
-    let mut best: Option<Sharing> = None;
+    let mut found = Vec::with_capacity(ORDERS.len() * problem.most_groups());
     for key in ORDERS {
         let mut order: Vec<(f64, usize)> =
             problem.members.iter().enumerate().map(|(i, member)| (key(&problem, member), i)).collect();
         order.sort_by(|(a, i), (b, j)| a.total_cmp(b).then(i.cmp(j)));
         let order: Vec<usize> = order.into_iter().map(|(_, i)| i).collect();
-        let found = in_order(costs, &order);
-        if best.as_ref().is_none_or(|best| found.cost < best.cost) {
-            best = Some(found);
-        }
+        in_order(costs, &order, &mut found);
     }
-    best.expect("there are orders")
+    let least = found.iter().map(|one| one.cost).fold(f64::INFINITY, f64::min);
+    found.retain(|one| one.cost <= least * (1.0 + problem.slack()));
+    let mut unfairness = |one: &Found| {
+        let spread = |(least, most): (f64, f64), &(set, ways): &(u64, u8)| {
+            let (low, high) = costs.spread(set, ways);
+            (least.min(low), most.max(high))
+        };
+        let (least, most) = one.parts.iter().fold((f64::INFINITY, 0.0), spread);
+        most / least
+    };
+    let ranked = found.into_iter().map(|one| (unfairness(&one), one));
+    let better = |a: &(f64, Found), b: &(f64, Found)| a.0.total_cmp(&b.0).then(a.1.cost.total_cmp(&b.1.cost));
+    let (_, Found { parts, cost }) = ranked.min_by(better).expect("there are orders");
+    let part = |&(set, ways): &(u64, u8)| SharedPart { members: members_of(set).collect(), ways };
+    Sharing { groups: parts.iter().map(part).collect(), cost }
+}
+
+/// Groups, as bits and with their ways, and what they cost.
+struct Found {
+    parts: Vec<(u64, u8)>,
+    cost: f64,
 }
 
 type Key = fn(&SharingProblem<'_>, &Member<'_>) -> f64;
@@ -60,11 +80,11 @@ fn by_loss_under_pressure(problem: &SharingProblem<'_>, member: &Member<'_>) -> 
     (by_loss(problem, member) - member.weight) / by_pressure(problem, member).max(1e-9)
 }
 
-/// The best contiguous groups of this order.
-fn in_order(costs: &mut GroupCosts<'_>, order: &[usize]) -> Sharing {
+/// The best contiguous groups of this order, for every number of groups.
+fn in_order(costs: &mut GroupCosts<'_>, order: &[usize], found: &mut Vec<Found>) {
     let problem = *costs.problem();
     if order.is_empty() {
-        return Sharing { groups: Vec::new(), cost: 0.0 };
+        return found.push(Found { parts: Vec::new(), cost: 0.0 });
     }
     let bundle = order.len().div_ceil(STARTS);
     let bundles: Vec<u64> =
@@ -120,22 +140,24 @@ fn in_order(costs: &mut GroupCosts<'_>, order: &[usize]) -> Sharing {
             }
         }
     }
-    let cheapest = (0..classes).min_by(|&a, &b| best[a][n][all].total_cmp(&best[b][n][all]));
-    let mut class = cheapest.expect("there is a class and somebody to have it");
-    let cost = best[class][n][all];
-    let mut parts = Vec::new();
-    let (mut end, mut left) = (n, all);
-    loop {
-        let (start, own) = last[class][end][left];
-        let set = bundles[usize::from(start)..end].iter().fold(0, |all, set| all | set);
-        parts.push(SharedPart { members: members_of(set).collect(), ways: own });
-        end = usize::from(start);
-        left -= usize::from(own);
-        if end == 0 {
-            break;
+    for (most, best) in best.iter().enumerate() {
+        let cost = best[n][all];
+        if cost == f64::INFINITY {
+            continue;
         }
-        class -= 1;
+        let mut parts = Vec::with_capacity(most + 1);
+        let (mut class, mut end, mut left) = (most, n, all);
+        loop {
+            let (start, own) = last[class][end][left];
+            parts.push((bundles[usize::from(start)..end].iter().fold(0, |all, set| all | set), own));
+            end = usize::from(start);
+            left -= usize::from(own);
+            if end == 0 {
+                break;
+            }
+            class -= 1;
+        }
+        parts.reverse();
+        found.push(Found { parts, cost });
     }
-    parts.reverse();
-    Sharing { groups: parts, cost }
 }

@@ -74,7 +74,7 @@ proptest! {
         demands in demands(1..6, 6), min in 1u8..3, classes in 1u8..5,
     ) {
         let members = members(&demands, false);
-        let problem = SharingProblem { ways: 6, min, way_size: WAY, classes, members: &members, power: 1.0 };
+        let problem = SharingProblem { ways: 6, min, way_size: WAY, classes, members: &members, power: 1.0, fairness: 0.0 };
         let mut costs = GroupCosts::new(problem).unwrap();
         let best = share_exhaustively(&mut costs).unwrap();
         check(&problem, &best)?;
@@ -89,7 +89,7 @@ proptest! {
     #[test]
     fn what_is_found_is_the_best_of_all_partitions(demands in demands(1..5, 5), classes in 1u8..4) {
         let members = members(&demands, true);
-        let problem = SharingProblem { ways: 5, min: 1, way_size: WAY, classes, members: &members, power: 2.0 };
+        let problem = SharingProblem { ways: 5, min: 1, way_size: WAY, classes, members: &members, power: 2.0, fairness: 0.0 };
         let mut costs = GroupCosts::new(problem).unwrap();
         let best = share_exhaustively(&mut costs).unwrap().cost;
         let mut least = f64::INFINITY;
@@ -102,9 +102,28 @@ proptest! {
     }
 
     #[test]
+    fn fairness_is_bought_and_costs_no_more_than_was_said(demands in demands(4..9, 6), classes in 1u8..4) {
+        let members = members(&demands, false);
+        let found = |fairness: f64| {
+            let problem =
+                SharingProblem { ways: 6, min: 1, way_size: WAY, classes, members: &members, power: 1.5, fairness };
+            let mut costs = GroupCosts::new(problem).unwrap();
+            let sharing = share(&mut costs);
+            let slowdowns = costs.slowdowns(&sharing);
+            let most = slowdowns.iter().copied().fold(0.0, f64::max);
+            let least = slowdowns.iter().copied().fold(f64::INFINITY, f64::min);
+            (sharing.cost, most / least)
+        };
+        let (plain, fair) = (found(0.0), found(0.3));
+        let beyond = members.len().saturating_sub(usize::from(classes)) as f64;
+        prop_assert!(fair.0 >= plain.0 && fair.0 <= plain.0 * (1.0 + 0.3 * beyond / 6.0) * (1.0 + 1e-12));
+        prop_assert!(fair.1 <= plain.1 * (1.0 + 1e-12), "{fair:?} {plain:?}");
+    }
+
+    #[test]
     fn with_many_runners_everybody_has_a_place(demands in demands(17..40, 11), classes in 1u8..8) {
         let members = members(&demands, false);
-        let problem = SharingProblem { ways: 11, min: 1, way_size: WAY, classes, members: &members, power: 1.0 };
+        let problem = SharingProblem { ways: 11, min: 1, way_size: WAY, classes, members: &members, power: 1.0, fairness: 0.0 };
         let mut costs = GroupCosts::new(problem).unwrap();
         check(&problem, &share(&mut costs))?;
     }
@@ -149,8 +168,15 @@ fn a_stream_is_kept_from_those_who_gain() {
         .zip(&rows)
         .map(|(demand, slowdown)| Member { weight: 1.0, slowdown, demand: Some(demand) })
         .collect();
-    let problem =
-        SharingProblem { ways: 11, min: 1, way_size: WAY, classes: 3, members: &members, power: 1.0 };
+    let problem = SharingProblem {
+        ways: 11,
+        min: 1,
+        way_size: WAY,
+        classes: 3,
+        members: &members,
+        power: 1.0,
+        fairness: 0.0,
+    };
     let sharing = share(&mut GroupCosts::new(problem).unwrap());
     assert!((sharing.cost - 5.0).abs() < 0.05, "{sharing:?}");
     assert!(sharing.groups.iter().any(|group| group.members == [0, 2, 4]), "{sharing:?}");
@@ -160,8 +186,15 @@ fn a_stream_is_kept_from_those_who_gain() {
 fn who_has_no_miss_counts_is_charged_its_equal_share_rounded_down() {
     let slowdown = Row::new(&[3.0, 2.0, 1.0]).unwrap();
     let members = [Member { weight: 1.0, slowdown: &slowdown, demand: None }; 2];
-    let problem =
-        SharingProblem { ways: 3, min: 1, way_size: WAY, classes: 1, members: &members, power: 1.0 };
+    let problem = SharingProblem {
+        ways: 3,
+        min: 1,
+        way_size: WAY,
+        classes: 1,
+        members: &members,
+        power: 1.0,
+        fairness: 0.0,
+    };
     let mut costs = GroupCosts::new(problem).unwrap();
     let row = *costs.row(0b11);
     // Half a way: 3 × 1.5 each. One way, and one and a half: 3 each.
@@ -170,7 +203,15 @@ fn who_has_no_miss_counts_is_charged_its_equal_share_rounded_down() {
 
 #[test]
 fn nothing_to_share_is_an_error() {
-    let none = SharingProblem { ways: 1, min: 2, way_size: WAY, classes: 3, members: &[], power: 1.0 };
+    let none = SharingProblem {
+        ways: 1,
+        min: 2,
+        way_size: WAY,
+        classes: 3,
+        members: &[],
+        power: 1.0,
+        fairness: 0.0,
+    };
     assert_eq!(GroupCosts::new(none).err(), Some(SharingError::NoRoom));
     assert_eq!(
         GroupCosts::new(SharingProblem { ways: 4, classes: 0, ..none }).err(),

@@ -58,7 +58,15 @@ pub(super) fn plan(
 
 fn problem<'a>(members: &'a [Member<'a>], room: Room, classes: usize, way_size: f64) -> SharingProblem<'a> {
     let classes = u8::try_from(classes).unwrap_or(u8::MAX);
-    SharingProblem { ways: room.ways(), min: room.min(), way_size, classes, members, power: 1.0 }
+    SharingProblem {
+        ways: room.ways(),
+        min: room.min(),
+        way_size,
+        classes,
+        members,
+        power: 1.0,
+        fairness: 0.0,
+    }
 }
 
 /// Those who use one mask together.
