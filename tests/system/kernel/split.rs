@@ -39,6 +39,7 @@ fn order(n: u64, domain: DomainId, curve: &Arc<Curve>) -> Order {
     Order {
         term: 1,
         attempt: attempt(n),
+        tenant: Default::default(),
         function: FunctionId(n),
         file: FILE,
         command: Vec::new(),
