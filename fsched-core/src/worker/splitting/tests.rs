@@ -264,8 +264,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..60)
 }
 
-/// Masks are legal, exclusive ways are nobody else's, and no split that there is to be had would have paid.
-fn check(worker: &mut Worker, geometry: &CacheGeometry, now: Timestamp) {
+/// Masks are legal, and exclusive ways are nobody else's.
+fn check_masks(worker: &Worker, geometry: &CacheGeometry) {
     let room = Room::of(geometry);
     for (one, running) in &worker.running {
         assert!(room.allows(running.mask), "{one}: {}", running.mask);
@@ -274,6 +274,10 @@ fn check(worker: &mut Worker, geometry: &CacheGeometry, now: Timestamp) {
             assert!(apart || !running.mask.overlaps(beside.mask), "{one} and {other} share exclusive ways");
         }
     }
+}
+
+/// No split that there is to be had would have paid.
+fn check_settled(worker: &Worker, geometry: &CacheGeometry, now: Timestamp) {
     let exclusive: Vec<WayMask> =
         worker.running.values().filter(|one| one.exclusive).map(|one| one.mask).collect();
     let sharers = worker.sharers(now, DomainId(0), geometry, None);
@@ -306,8 +310,13 @@ proptest! {
                         curve = Arc::new(Curve::clone(&curve).with_traffic(Some(traffic)));
                     }
                     let expected = Duration::from_millis(if next % 2 == 0 { 0 } else { 20_000 });
-                    let _ = worker.order(now, Order { expected, ..order(next, curve, ask) });
+                    let taken = worker.order(now, Order { expected, ..order(next, curve, ask) });
                     next += 1;
+                    check_masks(&worker, &geometry);
+                    // What is refused changes nothing, not even where time has passed since the last look.
+                    if taken.is_err() {
+                        continue;
+                    }
                 }
                 Step::End { which } => {
                     let Some(&attempt) = worker.running.keys().nth(which % worker.running.len().max(1)) else { continue };
@@ -321,7 +330,8 @@ proptest! {
                     continue;
                 }
             }
-            check(&mut worker, &geometry, now);
+            check_masks(&worker, &geometry);
+            check_settled(&worker, &geometry, now);
         }
         let attempts: Vec<AttemptId> = worker.running.keys().copied().collect();
         attempts.into_iter().for_each(|attempt| { worker.exited(now, attempt, ended()); });
