@@ -3,7 +3,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | `mod.rs` | what can be said on the command line |
-//! | `config.rs` | [`config::Experiment`]: what a configuration file says |
+//! | `config.rs` | `Experiment`: what a configuration file says |
 //! | `policies.rs` | the policies by name; the default predictor, trained on other functions than those that run |
 //! | `scene.rs` | from a workload of the file and a seed to functions and arrivals |
 //! | `trial.rs` | one simulation, from its start to its numbers |

@@ -32,8 +32,12 @@ pub(super) struct Sharer {
     /// The mask it has now.
     pub(super) mask: WayMask,
     pub(super) slowdown: Row,
-    /// Seconds that it would still run with the whole cache, times its weight.
+    /// What is left of its run, as a part of it, times its weight, times the harmonic mean of what all runs here take with the
+    /// whole cache, seconds. So a run's slowdown counts the same whatever it takes, and can be weighed against the time in
+    /// which ways fill: short runs, which pay more for that, are few where that mean is long.
     pub(super) left: f64,
+    /// Seconds that it takes with the whole cache.
+    whole: f64,
     /// Whether it is about to end.
     pub(super) ending: bool,
     /// Whether it has not started yet.
@@ -78,6 +82,9 @@ impl Worker {
         let shared = || here().filter(|one| !one.exclusive);
         let mut sharers: Vec<Sharer> =
             shared().map(|one| Sharer { new: new == Some(one.lease), ..one.sharer(now, geometry) }).collect();
+        let runs = sharers.len() as f64;
+        let mean = runs / sharers.iter().map(|one| one.whole.recip()).sum::<f64>();
+        sharers.iter_mut().for_each(|one| one.left *= mean);
         let room = Room::of(geometry);
         let classes = usize::from(geometry.classes).saturating_sub(exclusive);
         let crowded =
@@ -102,13 +109,14 @@ impl Worker {
 
 impl Running {
     fn sharer(&self, now: Timestamp, geometry: &CacheGeometry) -> Sharer {
-        let whole = self.curve.seconds(geometry, geometry.usable_ways());
+        let whole = self.curve.seconds(geometry, geometry.usable_ways()) * self.pace;
         let done = self.segments.progress(now, |cache| self.curve.at(cache).seconds * self.pace);
         Sharer {
             lease: self.lease,
             mask: self.mask,
             slowdown: Row::slowdowns(&self.curve, geometry),
-            left: self.weight.get() * whole * self.pace * (1.0 - done).max(0.1),
+            left: self.weight.get() * (1.0 - done).max(0.1),
+            whole,
             ending: ENDING.contains(&done) || !matches!(self.phase, Phase::Running { .. }),
             new: false,
             demand: None,
