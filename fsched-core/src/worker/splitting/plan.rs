@@ -13,7 +13,7 @@ use crate::split::{Room, Row};
 const REFILL: f64 = 4e9;
 /// A function that the smallest mask slows down by no more than this part takes no cache budget.
 const LIGHT: f64 = 0.01;
-/// Who shares with whom is searched only where so much is left to run in all, weighted seconds: a search takes up to 10 ms.
+/// Who shares with whom is searched only where so much is left to run in all, as [`Sharer::left`] counts: a search takes up to 10 ms.
 const SEARCH: f64 = 2.0;
 /// Each round makes what is left to run shorter by more than a threshold, so there are few.
 const ROUNDS: usize = 16;
@@ -242,7 +242,7 @@ impl Domain<'_> {
         f64::from(granted) * self.patience.refill + left.len() as f64 * self.patience.threshold * all
     }
 
-    /// Weighted seconds still to run where each has the mask beside it. Who overlaps with others in part counts as having an even part
+    /// What is left to run, as [`Sharer::left`] counts, where each has the mask beside it. Who overlaps with others in part counts as having an even part
     /// of each way.
     fn cost(&self, masks: &[WayMask]) -> f64 {
         let everybody: Vec<usize> = (0..masks.len()).collect();
