@@ -221,15 +221,23 @@ fn scaled(number: usize, profile: &Profile, geometry: &CacheGeometry, seconds: f
         }
         _ => 1.0,
     };
-    let name = format!("{}-{number}", profile.name.replace(|c: char| !c.is_ascii_alphanumeric(), "-"));
+    let name = name_of(&profile.name, number);
     let mut function = SimFunction::growing(&name, curves[0].0, curves[0].1.clone(), growth.max(0.1));
     function.curves = curves;
     function.stretched(seconds / own)
 }
 
+/// A name that functions may have: not too long, and none that looks like an id.
+fn name_of(profile: &str, number: usize) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    let stem: String = profile.chars().take(64).map(plain).collect();
+    format!("{stem}.{number}")
+}
+
 #[cfg(test)]
 mod tests {
     use fsched_core::cache::CacheDomain;
+    use fsched_core::function::FunctionName;
     use fsched_core::predictor::engine::dataset::Dataset;
     use proptest::prelude::*;
 
@@ -237,6 +245,13 @@ mod tests {
 
     fn geometry() -> CacheGeometry {
         CacheDomain::nominal(8, Ways::clamped(20), Bytes::mib(1)).geometry
+    }
+
+    #[test]
+    fn whatever_a_profile_is_called_its_functions_have_names() {
+        for profile in ["f", "matmul", "", "\u{0}", "a b/c", &"x".repeat(1000)] {
+            name_of(profile, 1).parse::<FunctionName>().unwrap();
+        }
     }
 
     #[test]
