@@ -10,6 +10,12 @@ impl SplitMix {
         Self(seed)
     }
 
+    /// Chance of its own for some purpose: what is drawn from the one changes nothing for the other.
+    #[must_use]
+    pub fn fork(&self, purpose: u64) -> Self {
+        Self(Self(self.0 ^ purpose.wrapping_mul(0x9e37_79b9_7f4a_7c15)).draw())
+    }
+
     /// 64 bits.
     pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -212,6 +212,6 @@ pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
 /// Waits until a condition holds.
 pub(crate) async fn eventually(condition: impl Fn() -> bool) {
     while !condition() {
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        tokio::task::yield_now().await;
     }
 }
