@@ -9,6 +9,7 @@ use fsched_core::split::contention::{Demand, DemandPoint, Sharer, Standing, sett
 use fsched_core::split::repartition::{Occupant, Patience, repartition};
 use fsched_core::split::sharing::{FAIRNESS, GroupCosts, Member, POWER, Sharing, SharingProblem, share};
 use fsched_core::split::{Frontier, Objective, Problem, Room, Row, Runner, Solution, Wanted, lay_out, solve};
+use fsched_core::worker::Worker;
 
 #[global_allocator]
 static ALLOCATIONS: AllocProfiler = AllocProfiler::system();
@@ -57,6 +58,83 @@ fn sharing_problem<'a>(members: &'a [Member<'a>]) -> SharingProblem<'a> {
     SharingProblem { ways: 11, min: 1, way_size: WAY, classes: 7, members, power: POWER, fairness: FAIRNESS }
 }
 
+/// A worker with functions.
+mod crowd {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use fsched_core::allocator::MemoryAllocator;
+    use fsched_core::cache::{Bytes, CacheDomain, DomainId, Ways};
+    use fsched_core::curve::{Curve, CurvePoint, Provenance};
+    use fsched_core::function::{InputSize, Needs};
+    use fsched_core::id::{AttemptId, ContentHash, FunctionId, InvocationId, WorkerKey};
+    use fsched_core::invocation::{CacheAsk, Order};
+    use fsched_core::launcher::{Exit, ExitKind};
+    use fsched_core::time::Timestamp;
+    use fsched_core::worker::{Worker, WorkerConfig};
+
+    const FILE: ContentHash = ContentHash([1; 32]);
+    const CORES: u16 = 80;
+
+    fn attempt(number: u64) -> AttemptId {
+        AttemptId { invocation: InvocationId(number), attempt: 0 }
+    }
+
+    /// So many ms with endless cache.
+    fn curve(millis: f64) -> Curve {
+        let point = |mib: u64| {
+            let seconds = 1e-3 * millis * (1.0 + 1.5 / (mib as f64 + 0.3));
+            CurvePoint { cache: Bytes::mib(mib), seconds, low: seconds, high: seconds }
+        };
+        Curve::new((1..=20).map(point).collect(), Provenance::Prior).expect("times fall")
+    }
+
+    pub(super) fn comes(worker: &mut Worker, number: u64, millis: f64) {
+        let order = Order {
+            term: 1,
+            attempt: attempt(number),
+            tenant: Default::default(),
+            function: FunctionId(1),
+            file: FILE,
+            command: Vec::new(),
+            input_size: InputSize(1),
+            payload: None,
+            needs: Needs { cores: 1, memory: Bytes::mib(1), ..Needs::default() },
+            timeout: Duration::from_secs(60),
+            domain: DomainId(0),
+            cache: CacheAsk::Shared(Ways::ONE),
+            curve: Arc::new(curve(millis)),
+            weight: Default::default(),
+            expected: Duration::ZERO,
+            alone: false,
+        };
+        worker.order(Timestamp::default(), order).expect("there is room");
+    }
+
+    pub(super) fn ends(worker: &mut Worker, number: u64) {
+        let exit = Exit {
+            kind: ExitKind::Exited(0),
+            pid: None,
+            wall: Duration::from_secs(1),
+            cpu: Duration::ZERO,
+            peak_memory: Bytes(0),
+            stdout: Default::default(),
+            stderr: Default::default(),
+        };
+        worker.exited(Timestamp::default(), attempt(number), exit);
+    }
+
+    /// With so many that run.
+    pub(super) fn worker(running: u64, millis: f64) -> Worker {
+        let domain = CacheDomain::nominal(CORES, Ways::clamped(16), Bytes::mib(1));
+        let config = WorkerConfig { cores: CORES, memory: Bytes::mib(1 << 20), ..WorkerConfig::default() };
+        let allocator = Box::new(MemoryAllocator::new(vec![domain], true));
+        let mut worker = Worker::new(config, WorkerKey([1; 16]), "bench".to_owned(), allocator, [FILE]);
+        (1..=running).for_each(|number| comes(&mut worker, number, millis));
+        worker
+    }
+}
+
 /// The hot paths under names that callgrind finds.
 mod once {
     use super::*;
@@ -74,6 +152,12 @@ mod once {
     #[inline(never)]
     pub(super) fn share_cold(problem: SharingProblem<'_>) -> Sharing {
         share(&mut GroupCosts::new(problem).expect("there are ways and classes"))
+    }
+
+    #[inline(never)]
+    pub(super) fn comes_and_ends(worker: &mut Worker, number: u64, millis: f64) {
+        crowd::comes(worker, number, millis);
+        crowd::ends(worker, number);
     }
 
     #[inline(never)]
@@ -150,5 +234,17 @@ fn repartition_7_runners_20_ways(bencher: Bencher<'_, '_>) {
         .collect();
     bencher.bench_local(|| {
         repartition(Room::plain(Ways::clamped(20)), black_box(&occupants), Patience::default())
+    });
+}
+
+/// What a worker reckons for one invocation: its domain is split when it comes and when it ends, beside so many others that take so many
+/// ms. All slow down as the prior says, as functions do of which nothing is known.
+#[divan::bench(args = [(1, 10.0), (4, 10.0), (16, 10.0), (16, 1000.0), (64, 1000.0)])]
+fn worker_comes_and_ends_beside(bencher: Bencher<'_, '_>, (others, millis): (u64, f64)) {
+    let mut worker = crowd::worker(others, millis);
+    let mut number = others;
+    bencher.bench_local(|| {
+        number += 1;
+        once::comes_and_ends(&mut worker, number, millis)
     });
 }
