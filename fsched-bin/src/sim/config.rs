@@ -276,6 +276,10 @@ impl Experiment {
         ensure!((1..=1_024).contains(&cores), "cluster.cores: there have to be 1 to 1024");
         ensure!(memory >= Bytes::mib(64), "cluster.memory: it has to be at least 64 MiB");
         experiment.cluster.geometry().validate().context("cluster")?;
+        for Workload { name, load, .. } in &experiment.workloads {
+            let none = matches!(load, Load::Several(loads) if loads.is_empty());
+            ensure!(!none, "{name}: load: there has to be one");
+        }
         for workload in experiment.workloads() {
             let name = &workload.name;
             let load = workload.load.get();
@@ -361,6 +365,7 @@ mod tests {
             ("\"fsched\", \"unmanaged\"", "", "policies"),
             ("\"unmanaged\"", "\"magic\"", "magic"),
             ("load = 0.5", "load = -1.0", "cliffs"),
+            ("load = [0.3, 0.5]", "load = []", "even"),
             ("functions = 3", "functions = 0", "even at 0.3"),
             ("load = 0.5", "load = 0.5\ncolour = 1", "colour"),
             ("name = \"test\"", "name = \"test\"\ncluster = { ways = 40 }", "40"),
