@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
 
@@ -44,7 +44,8 @@ impl Tenant {
 
 impl Default for Tenant {
     fn default() -> Self {
-        Self(Self::DEFAULT.into())
+        static NAME: LazyLock<Arc<str>> = LazyLock::new(|| Tenant::DEFAULT.into());
+        Self(Arc::clone(&NAME))
     }
 }
 

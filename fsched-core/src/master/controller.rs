@@ -210,7 +210,7 @@ impl Master {
         self.counts.accepted += 1;
         *self.counts.accepted_for.entry(tenant).or_default() += 1;
         self.functions.use_by_one_more(live.invocation.submission.function);
-        self.live.insert(id, live);
+        self.live.insert(id, Box::new(live));
         let mut effects = vec![Effect::Persist { record, durable: false }];
         match placement {
             Some(placement) => {
@@ -339,7 +339,7 @@ impl Master {
         let mut effects = Effects::new();
         self.members.release(now, worker, attempt);
         let id = attempt.invocation;
-        let expected = self.live.get(&id).and_then(Live::current) == Some((worker, attempt));
+        let expected = self.live.get(&id).and_then(|live| live.current()) == Some((worker, attempt));
         match answer {
             Ok(report) => {
                 let report = Arc::new(report);
@@ -454,7 +454,7 @@ impl Master {
         effects: &mut Effects,
     ) {
         let Some(live) = self.live.remove(&id) else { return };
-        let Live { mut invocation, probe, .. } = live;
+        let Live { mut invocation, probe, .. } = *live;
         *self.counts.ended.entry(label(end)).or_default() += 1;
         effects.push(Effect::Persist { record: Record::Ended { id, end, at: now }, durable: false });
         invocation.state = InvocationState::Ended { end, at: now, outcome: Some(outcome.clone()) };

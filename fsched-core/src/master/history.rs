@@ -11,7 +11,7 @@ const MAX_OUTPUT: usize = 64 << 20;
 
 #[derive(Debug)]
 pub(super) struct History {
-    ended: BTreeMap<InvocationId, Invocation>,
+    ended: BTreeMap<InvocationId, Box<Invocation>>,
     /// In order of ending.
     order: VecDeque<InvocationId>,
     /// Those whose output is still kept, in order of ending.
@@ -26,12 +26,12 @@ impl History {
     }
 
     pub(super) fn get(&self, id: InvocationId) -> Option<&Invocation> {
-        self.ended.get(&id)
+        self.ended.get(&id).map(|invocation| &**invocation)
     }
 
     /// Newest first, by id.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Invocation> {
-        self.ended.values().rev()
+        self.ended.values().rev().map(|invocation| &**invocation)
     }
 
     pub(super) fn add(&mut self, invocation: Invocation) {
@@ -42,7 +42,7 @@ impl History {
             self.output += size;
             self.printed.push_back((id, size));
         }
-        self.ended.insert(id, invocation);
+        self.ended.insert(id, Box::new(invocation));
         self.order.push_back(id);
         while self.order.len() > self.limit {
             let Some(oldest) = self.order.pop_front() else { break };

@@ -105,6 +105,21 @@ pub enum Effect {
     },
 }
 
+impl Effect {
+    /// Whether it follows from a fact, and must not be done where that could not be kept.
+    pub fn follows_from(&self, fact: &Record) -> bool {
+        match fact {
+            Record::FunctionPut(_) | Record::FunctionRemoved(_) => true,
+            Record::Accepted(accepted) => {
+                matches!(self, Self::Send { order, .. } if order.attempt.invocation == accepted.id)
+            }
+            Record::WorkerPut(_) | Record::WorkerRemoved(_) | Record::Sampled(_) | Record::Ended { .. } => {
+                false
+            }
+        }
+    }
+}
+
 /// Effects in the order in which they are to be done.
 pub type Effects = Vec<Effect>;
 
@@ -185,7 +200,8 @@ pub struct Master {
     scheduler: Box<dyn Scheduler>,
     functions: functions::Functions,
     members: members::Members,
-    live: BTreeMap<InvocationId, controller::Live>,
+    /// Boxed, as trees move what they hold.
+    live: BTreeMap<InvocationId, Box<controller::Live>>,
     queue: queue::Queue,
     history: history::History,
     benchmarks: BTreeMap<BenchmarkId, benchmarks::Session>,

@@ -35,7 +35,7 @@ impl Master {
             Ok(()) => {
                 self.members.transfer_done(worker, file);
                 for id in waiting {
-                    if let Some((_, attempt)) = self.live.get(&id).and_then(Live::current) {
+                    if let Some((_, attempt)) = self.live.get(&id).and_then(|live| live.current()) {
                         self.send(now, id, worker, attempt, &mut effects);
                     }
                 }
@@ -54,7 +54,7 @@ impl Master {
         }
         self.members.end_transfer(worker, file);
         for id in waiting {
-            if let Some((_, attempt)) = self.live.get(&id).and_then(Live::current) {
+            if let Some((_, attempt)) = self.live.get(&id).and_then(|live| live.current()) {
                 self.members.release(now, worker, attempt);
             }
             let avoid = Some((worker, now + self.config.dead_after));

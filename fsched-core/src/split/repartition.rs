@@ -65,12 +65,30 @@ pub fn repartition(
     let now: Option<Vec<WayMask>> = occupants.iter().map(|one| one.mask).collect();
     let now = now.filter(|masks| apart(room, masks));
     let mut best = now.map(|masks| (charge(&masks), None));
+    // No masks are charged less than the best sizes are, with the fee for every size that changes.
+    let mut least = f64::NEG_INFINITY;
+    let mut tried: Option<Vec<u8>> = None;
     let attempts = FEES.iter().map(|times| (times * fee, true)).chain([(0.0, false)]);
     for (fee, leave) in attempts {
         if !leave && best.is_some() {
             break;
         }
-        let Some(masks) = attempt(room, occupants, fee, leave) else { continue };
+        if best.as_ref().is_some_and(|(charged, _)| *charged <= least) {
+            break;
+        }
+        let Some((sizes, all)) = attempt(room, occupants, fee, leave) else { continue };
+        if least == f64::NEG_INFINITY && leave {
+            least = all * (1.0 - ROUNDING);
+            if best.as_ref().is_some_and(|(charged, _)| *charged <= least) {
+                break;
+            }
+        }
+        if tried.as_ref() == Some(&sizes) {
+            continue;
+        }
+        let masks = lay(room, occupants, &sizes);
+        tried = Some(sizes);
+        let Some(masks) = masks else { continue };
         let charged = charge(&masks);
         if best.as_ref().is_none_or(|(least, _)| charged < *least) {
             best = Some((charged, Some(masks)));
@@ -82,7 +100,11 @@ pub fn repartition(
 /// The fees tried, in thresholds: a high one also keeps neighbours in place that a low one would have moved.
 const FEES: [f64; 4] = [1.0, 3.0, 10.0, 1e6];
 
-fn attempt(room: Room, occupants: &[Occupant<'_>], fee: f64, leave: bool) -> Option<Vec<WayMask>> {
+/// Sums are not added up in the same order everywhere.
+const ROUNDING: f64 = 1e-12;
+
+/// The best sizes with a fee for each that changes, and what they are charged.
+fn attempt(room: Room, occupants: &[Occupant<'_>], fee: f64, leave: bool) -> Option<(Vec<u8>, f64)> {
     let cost = |one: &Occupant<'_>| -> PerWays<f64> {
         let had = one.mask.map(|mask| mask.ways().get());
         std::array::from_fn(|ways| {
@@ -95,9 +117,11 @@ fn attempt(room: Room, occupants: &[Occupant<'_>], fee: f64, leave: bool) -> Opt
         })
     };
     let (ways, all) = Table::of(room).best::<Add>(occupants.iter().map(cost));
-    if !all.is_finite() {
-        return None;
-    }
+    all.is_finite().then_some((ways, all))
+}
+
+/// Masks of these sizes.
+fn lay(room: Room, occupants: &[Occupant<'_>], ways: &[u8]) -> Option<Vec<WayMask>> {
     let wanted = |(&ways, one): (&u8, &Occupant<'_>)| Wanted { ways, now: one.mask };
     lay_out(room, &ways.iter().zip(occupants).map(wanted).collect::<Vec<_>>())
 }

@@ -61,7 +61,7 @@ impl Worker {
         self.files.begin(order.file);
         self.leases.insert(grant.lease, order.attempt);
         self.due.extend(running.phase.due().map(|due| (due, order.attempt)));
-        self.running.insert(order.attempt, running);
+        self.running.insert(order.attempt, Box::new(running));
         self.take_curve(&order);
         let attempt = order.attempt;
         let moves = self.resplit(now, order.domain, Some(grant.lease));
@@ -84,8 +84,10 @@ impl Worker {
     /// What an order says of a function is what is known of it now, also for those that run already.
     fn take_curve(&mut self, order: &Order) {
         for running in self.running.values_mut() {
-            if running.function == order.function && running.input_size == order.input_size {
+            let is_it = running.function == order.function && running.input_size == order.input_size;
+            if is_it && !Arc::ptr_eq(&running.curve, &order.curve) {
                 running.curve = Arc::clone(&order.curve);
+                running.read = OnceLock::new();
                 running.demand = OnceLock::new();
             }
         }

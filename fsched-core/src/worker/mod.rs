@@ -109,7 +109,8 @@ pub struct Worker {
     /// By domain, in the allocator's order.
     rooms: Vec<Room>,
     free_memory: Bytes,
-    running: BTreeMap<AttemptId, Running>,
+    /// Boxed, as trees move what they hold.
+    running: BTreeMap<AttemptId, Box<Running>>,
     leases: BTreeMap<LeaseId, AttemptId>,
     /// When something has to be done about whom.
     due: BTreeSet<(Timestamp, AttemptId)>,
@@ -312,6 +313,12 @@ impl Worker {
     /// What it gives to functions.
     pub fn config(&self) -> &WorkerConfig {
         &self.config
+    }
+
+    /// Who runs in a domain, on which ways, by attempt.
+    pub fn masks(&self, domain: DomainId) -> impl Iterator<Item = (AttemptId, WayMask)> {
+        let here = self.running.iter().filter(move |(_, running)| running.domain == domain);
+        here.map(|(&attempt, running)| (attempt, running.mask))
     }
 
     /// What runs, by attempt.

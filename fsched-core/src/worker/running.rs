@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use super::splitting::Read;
 use crate::allocator::{Grant, LeaseId};
 use crate::cache::{Bytes, ClosId, DomainId, WayMask};
 use crate::curve::Curve;
@@ -73,6 +74,8 @@ pub(super) struct Running {
     pub(super) exclusive: bool,
     pub(super) input_size: InputSize,
     pub(super) curve: Arc<Curve>,
+    /// The curve by ways, once that was asked for.
+    pub(super) read: OnceLock<Box<Read>>,
     /// What the curve says of sharing, once that was asked for.
     pub(super) demand: OnceLock<Option<Arc<Demand>>>,
     pub(super) weight: Weight,
@@ -106,6 +109,7 @@ impl Running {
             exclusive: matches!(order.cache, CacheAsk::Exclusive(_)),
             input_size: order.input_size,
             curve: Arc::clone(&order.curve),
+            read: OnceLock::new(),
             demand: OnceLock::new(),
             weight: order.weight,
             pace,

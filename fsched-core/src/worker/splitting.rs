@@ -14,7 +14,8 @@ use self::plan::plan;
 use super::running::{Phase, Running};
 use super::{Effect, Worker};
 use crate::allocator::LeaseId;
-use crate::cache::{CacheGeometry, DomainId, WayMask};
+use crate::cache::{Bytes, CacheGeometry, DomainId, WayMask};
+use crate::curve::Curve;
 use crate::split::contention::Demand;
 use crate::split::{Room, Row};
 use crate::time::Timestamp;
@@ -99,22 +100,40 @@ impl Worker {
 
     /// Plans the next look at a domain: while several share it.
     pub(super) fn plan_look(&mut self, now: Timestamp, domain: DomainId) {
-        let sharing = |one: &&Running| one.domain == domain && !one.exclusive;
-        let several = self.running.values().filter(sharing).nth(1).is_some();
+        let sharing = |one: &Running| one.domain == domain && !one.exclusive;
+        let several = self.running.values().filter(|one| sharing(one)).nth(1).is_some();
         if let Some(room) = self.rooms.iter_mut().find(|room| room.domain == domain) {
             room.look = several.then(|| now + EVERY);
         }
     }
 }
 
+/// A curve by the ways of its domain.
+#[derive(Debug)]
+pub(super) struct Read {
+    slowdown: Row,
+    /// Seconds.
+    times: Row,
+}
+
+impl Read {
+    fn new(curve: &Curve, geometry: &CacheGeometry) -> Self {
+        Self { slowdown: Row::slowdowns(curve, geometry), times: Row::times(curve, geometry) }
+    }
+}
+
 impl Running {
     fn sharer(&self, now: Timestamp, geometry: &CacheGeometry) -> Sharer {
-        let whole = self.curve.seconds(geometry, geometry.usable_ways()) * self.pace;
-        let done = self.segments.progress(now, |cache| self.curve.at(cache).seconds * self.pace);
+        let Read { slowdown, times } =
+            &**self.read.get_or_init(|| Box::new(Read::new(&self.curve, geometry)));
+        let whole = times.at(geometry.usable_ways().get()) * self.pace;
+        let way = geometry.way_size().0.max(1);
+        let ways = |cache: Bytes| u8::try_from(cache.0 / way).unwrap_or(u8::MAX);
+        let done = self.segments.progress(now, |cache| times.at(ways(cache)) * self.pace);
         Sharer {
             lease: self.lease,
             mask: self.mask,
-            slowdown: Row::slowdowns(&self.curve, geometry),
+            slowdown: *slowdown,
             left: self.weight.get() * (1.0 - done).max(0.1),
             whole,
             ending: ENDING.contains(&done) || !matches!(self.phase, Phase::Running { .. }),

@@ -54,17 +54,6 @@ struct Batch {
     after_flush: Option<(Record, vec::IntoIter<Effect>)>,
 }
 
-/// Whether an effect must not be done where a fact before it could not be kept.
-fn depends(effect: &Effect, lost: &Record) -> bool {
-    match lost {
-        Record::FunctionPut(_) | Record::FunctionRemoved(_) => true,
-        Record::Accepted(accepted) => {
-            matches!(effect, Effect::Send { order, .. } if order.attempt.invocation == accepted.id)
-        }
-        Record::WorkerPut(_) | Record::WorkerRemoved(_) | Record::Sampled(_) | Record::Ended { .. } => false,
-    }
-}
-
 impl MasterNode {
     /// One call of the master, and what comes of it.
     pub(super) fn act<T, E>(
@@ -264,7 +253,7 @@ fn take_back(
     failed.get_or_insert(error);
     state.sent.extend(effects.iter().filter_map(sends));
     for effect in rest {
-        if !depends(&effect, lost) {
+        if !effect.follows_from(lost) {
             effects.push(effect);
         } else if let Some(attempt) = sends(&effect) {
             state.sent.remove(&attempt);
