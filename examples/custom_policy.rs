@@ -4,13 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fsched_core::cache::{Bytes, CacheDomain, Ways};
-use fsched_core::master::MasterConfig;
 use fsched_core::predictor::{InterpolatingPredictor, Predictor};
 use fsched_core::scheduler::{Scheduler, SchedulerConfig};
-use fsched_core::worker::WorkerConfig;
-use fsched_sim::machine::{MachineConfig, StartUp};
+use fsched_sim::machine::MachineConfig;
 use fsched_sim::policy::{LeastStressed, Platform, Policy, Predictions, Scene};
-use fsched_sim::simulation::{Network, START};
+use fsched_sim::simulation::START;
 use fsched_sim::workload::{Adversary, Poisson, Sizes, adversarial};
 use fsched_sim::{SimConfig, Simulation, random::Random, rates::Contention};
 
@@ -33,17 +31,8 @@ fn main() {
     let theirs = Platform { scheduler: SchedulerConfig::default(), predictions: Predictions::Oracle(1.0) };
     let policies: [(&str, Arc<dyn Policy>); 2] = [("mine", Arc::new(Mine)), ("theirs", Arc::new(theirs))];
     for (name, policy) in policies {
-        let worker = WorkerConfig { cores: 8, memory: Bytes::mib(8192), ..WorkerConfig::default() };
-        let config = SimConfig {
-            seed: 1,
-            master: MasterConfig::default(),
-            policy,
-            benchmarked: 1,
-            machines: vec![MachineConfig { worker, domains: vec![domain.clone()], slowness: 1.0 }; 2],
-            functions: functions.clone(),
-            start_up: StartUp { cold: Duration::from_millis(20), warm: Duration::from_millis(1) },
-            network: Network::default(),
-        };
+        let machines = vec![MachineConfig::nominal(8, 20); 2];
+        let config = SimConfig { benchmarked: 1, ..SimConfig::new(1, policy, machines, functions.clone()) };
         let sizes = Sizes::Fixed(functions[0].size());
         let calls = Poisson::new(Random::new(2), START, Duration::from_millis(65), 6, sizes, 2_000);
         let mut simulation = Simulation::new(config, Box::new(Contention::default()), Box::new(calls));

@@ -60,6 +60,13 @@ pub enum Fault {
         /// For how long.
         lasts: Duration,
     },
+    /// The store keeps nothing new: its disk is full, or broken. What it has it still has.
+    Disk {
+        /// How many of all facts are lost, from 0 to 1.
+        share: f64,
+        /// For how long.
+        lasts: Duration,
+    },
     /// The master dies, and goes on from its store after a while.
     RestartMaster {
         /// For how long there is none.
@@ -117,6 +124,17 @@ pub enum Fault {
         /// Which, by number.
         function: usize,
     },
+}
+
+/// A part of the simulator that breaks its contract, so that tests see invariants notice it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Breach {
+    /// Processes take a core more than their order says.
+    Greedy,
+    /// Processes go on when their end was reported.
+    Undead,
+    /// The store says that it keeps what was accepted, and does not.
+    Forgetful,
 }
 
 /// What a kernel refuses now.

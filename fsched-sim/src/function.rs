@@ -1,5 +1,6 @@
 //! What functions really do, which the platform has to find out.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use fsched_core::cache::{Bytes, CacheGeometry};
@@ -15,8 +16,10 @@ pub struct SimFunction {
     /// What it needs.
     pub needs: Needs,
     /// How long a run takes over cache, by input size, rising; at least one. Between two sizes logarithms of time lie on a line over
-    /// the logarithm of size; beyond the last ones time grows with input to the power of `growth`.
-    pub curves: Vec<(InputSize, Curve)>,
+    /// the logarithm of size; beyond the last ones time grows with input to the power of `growth`. Many functions may share a curve.
+    pub curves: Vec<(InputSize, Arc<Curve>)>,
+    /// How many times as long as its curves say everything takes, and how many times as much it misses.
+    pub factor: f64,
     /// See [`curves`](Self::curves); 0: it does not grow.
     pub growth: f64,
     /// How long a run may take.
@@ -46,7 +49,8 @@ impl SimFunction {
         Self {
             name: name.parse().expect("a function's name, as the caller promised"),
             needs: Needs { cores: 1, memory: Bytes::mib(64), ..Needs::default() },
-            curves: vec![(size, curve)],
+            curves: vec![(size, Arc::new(curve))],
+            factor: 1.0,
             growth,
             timeout: Duration::from_secs(900),
             file_size: Bytes::mib(1),
@@ -62,6 +66,7 @@ impl SimFunction {
 
     /// How long a run on this input takes, over cache, `factor` times longer than it does.
     pub fn times(&self, input_size: InputSize, factor: f64) -> Curve {
+        let factor = factor * self.factor;
         let after = self.curves.partition_point(|(size, _)| *size < input_size);
         let right = self.curves.get(after);
         let left = after.checked_sub(1).map(|i| &self.curves[i]);
@@ -82,7 +87,7 @@ impl SimFunction {
     /// The same, taking `factor` times as long, and missing as many times more, whatever the input.
     #[must_use]
     pub fn stretched(mut self, factor: f64) -> Self {
-        self.curves.iter_mut().for_each(|(_, curve)| *curve = scaled(curve, factor));
+        self.factor *= factor;
         self
     }
 
@@ -94,7 +99,7 @@ impl SimFunction {
             .iter()
             .map(|(size, curve)| (log(*size), curve.seconds(geometry, geometry.usable_ways()).ln()))
             .collect();
-        let wanted = seconds.max(1e-12).ln();
+        let wanted = (seconds / self.factor).max(1e-12).ln();
         let after = known.partition_point(|(_, time)| *time < wanted);
         let left = after.checked_sub(1).map(|i| known[i]);
         let size = match (left, known.get(after)) {
@@ -197,6 +202,7 @@ fn between(low: &Curve, high: &Curve, share: f64) -> Curve {
 
 #[cfg(test)]
 mod tests {
+    use fsched_core::cache::Ways;
     use fsched_core::curve::Provenance;
 
     use super::*;
@@ -211,7 +217,10 @@ mod tests {
     }
 
     fn function() -> SimFunction {
-        let curves = vec![(InputSize(100), curve(1.0, 2.0, 1e6)), (InputSize(10_000), curve(4.0, 32.0, 1e8))];
+        let curves = vec![
+            (InputSize(100), Arc::new(curve(1.0, 2.0, 1e6))),
+            (InputSize(10_000), Arc::new(curve(4.0, 32.0, 1e8))),
+        ];
         SimFunction { curves, ..SimFunction::growing("f", InputSize(1), curve(1.0, 1.0, 0.0), 1.0) }
     }
 
@@ -229,6 +238,21 @@ mod tests {
             |size| function().times(InputSize(size), 1.0).traffic().unwrap().at(Bytes::mib(1)).misses;
         for (size, expected) in [(1_000, 1e7), (20_000, 2e8)] {
             assert!((traffic(size) / expected - 1.0).abs() < 1e-3, "{size}: {}", traffic(size));
+        }
+    }
+
+    #[test]
+    fn a_stretched_function_takes_and_misses_as_many_times_more_on_any_input() {
+        let geometry = fsched_core::cache::CacheDomain::nominal(1, Ways::clamped(4), Bytes::mib(1)).geometry;
+        let (plain, stretched) = (function(), function().stretched(3.0));
+        for size in [10, 100, 1_000, 20_000] {
+            let (a, b) = (plain.times(InputSize(size), 1.0), stretched.times(InputSize(size), 1.0));
+            assert!((b.at(Bytes::mib(2)).seconds / a.at(Bytes::mib(2)).seconds / 3.0 - 1.0).abs() < 1e-9);
+            let misses = |curve: &Curve| curve.traffic().unwrap().at(Bytes::mib(1)).misses;
+            assert!((misses(&b) / misses(&a) / 3.0 - 1.0).abs() < 1e-9, "{size}");
+            let seconds = b.seconds(&geometry, Ways::clamped(4));
+            let back = stretched.size_taking(seconds, &geometry).0;
+            assert!(back.abs_diff(size) <= 1 + size / 1_000, "{size}: {back}");
         }
     }
 }

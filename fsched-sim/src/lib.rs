@@ -27,6 +27,7 @@ pub mod profile;
 pub mod queue;
 pub mod random;
 pub mod rates;
+mod refill;
 pub mod scenario;
 pub mod simulation;
 mod truths;

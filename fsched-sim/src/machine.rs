@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use fsched_core::cache::{Bytes, CacheDomain, DomainId, WayMask};
+use fsched_core::cache::{Bytes, CacheDomain, CacheGeometry, DomainId, WayMask, Ways};
 use fsched_core::cluster::Heartbeat;
 use fsched_core::function::{Isolation, Needs};
 use fsched_core::id::{AttemptId, ContentHash, WorkerKey};
@@ -18,6 +18,7 @@ use crate::SimFunction;
 use crate::fault::{Refusing, Switches};
 use crate::policy::{Policy, Scene};
 use crate::rates::{Rates, Runner};
+use crate::refill::Contents;
 use crate::truths::Truth;
 
 /// What a machine is.
@@ -29,6 +30,15 @@ pub struct MachineConfig {
     pub domains: Vec<CacheDomain>,
     /// How many times longer than their curves say everything takes here.
     pub slowness: f64,
+}
+
+impl MachineConfig {
+    /// One cache of so many ways of a mebibyte, all cores for functions, and memory that nobody runs out of.
+    pub fn nominal(cores: u16, ways: u8) -> Self {
+        let worker = WorkerConfig { cores, memory: Bytes::mib(1 << 20), ..WorkerConfig::default() };
+        let domains = vec![CacheDomain::nominal(cores, Ways::clamped(ways), Bytes::mib(1))];
+        Self { worker, domains, slowness: 1.0 }
+    }
 }
 
 /// How long it takes to start a function.
@@ -53,6 +63,8 @@ pub struct Process {
     pub cache: CacheAsk,
     /// What it really takes, on its input.
     truth: Arc<Truth>,
+    /// What it has in its ways, once it has some.
+    contents: Option<Contents>,
     started: Timestamp,
     /// It is being started until then.
     runs_from: Timestamp,
@@ -73,6 +85,28 @@ impl Process {
     /// Whether nobody else may be in its ways.
     pub fn is_exclusive(&self) -> bool {
         self.needs.isolation == Isolation::Exclusive
+    }
+
+    /// It has this mask now: the ways of it that are of use, and whether it is another mask than before.
+    fn has(
+        &mut self,
+        now: Timestamp,
+        mask: WayMask,
+        geometry: &CacheGeometry,
+        slowness: f64,
+    ) -> (WayMask, bool) {
+        match &mut self.contents {
+            Some(contents) if now >= self.runs_from => {
+                let changed = contents.change(now, mask, &self.truth, geometry, slowness);
+                (contents.useful(), changed)
+            }
+            // It has fetched nothing yet.
+            contents => {
+                let changed = contents.is_some_and(|contents| contents.useful() != mask);
+                *contents = Some(Contents::new(mask));
+                (mask, changed)
+            }
+        }
     }
 
     /// Gets on until `now`.
@@ -126,6 +160,8 @@ pub struct Machine {
     pub(crate) life: u64,
     /// When its worker is to be ticked next, in true time.
     pub(crate) tick_at: Option<Timestamp>,
+    /// When its rates are to be settled next because ways are full then.
+    pub(crate) full_at: Option<Timestamp>,
     generations: u64,
     settled: Vec<Settled>,
     mask_changes: u64,
@@ -165,6 +201,7 @@ impl Machine {
             widens_until: Timestamp(0),
             life: 0,
             tick_at: None,
+            full_at: None,
             generations: 0,
             settled: Vec::new(),
             mask_changes: 0,
@@ -213,6 +250,7 @@ impl Machine {
         self.processes.clear();
         self.warm.clear();
         self.tick_at = None;
+        self.full_at = None;
         self.life += 1;
         std::mem::take(&mut self.calls)
     }
@@ -290,6 +328,7 @@ impl Machine {
             needs: order.needs,
             cache: order.cache,
             truth,
+            contents: None,
             started: now,
             runs_from: now + start,
             left: 1.0,
@@ -342,6 +381,20 @@ impl Machine {
         }
     }
 
+    /// A process takes more than its order says.
+    pub(crate) fn take_more(&mut self, attempt: AttemptId) {
+        if let Some(process) = self.processes.get_mut(&attempt) {
+            process.needs.cores += 1;
+        }
+    }
+
+    /// A process goes on although its end was reported.
+    pub(crate) fn raise(&mut self, attempt: AttemptId, undead: Option<Process>) {
+        // It holds nothing that anybody counts.
+        let needs = Needs { cores: 0, memory: Bytes(0), ..Needs::default() };
+        self.processes.extend(undead.map(|process| (attempt, Process { needs, ..process })));
+    }
+
     pub(crate) fn slow_down(&mut self, factor: f64) {
         self.slow = factor;
     }
@@ -366,26 +419,19 @@ impl Machine {
         let factor = self.config.slowness * self.slow;
         self.settled.resize(self.config.domains.len(), Settled::default());
         for (domain, settled) in self.config.domains.iter().zip(&mut self.settled) {
-            let gets_on = |attempt: &AttemptId| {
-                self.processes.get(attempt).is_some_and(|process| process.ended.is_none())
-            };
-            let here: Vec<(AttemptId, WayMask)> = worker
-                .running()
-                .filter(|running| running.domain == domain.id && gets_on(&running.attempt))
-                .map(|running| {
-                    let wider = domain.geometry.usable().filter(|_| self.widens);
-                    (running.attempt, wider.unwrap_or(running.mask))
-                })
-                .collect();
+            let wider = domain.geometry.usable().filter(|_| self.widens);
+            let mut here: Vec<(AttemptId, WayMask)> = Vec::with_capacity(settled.here.len() + 1);
+            for (attempt, mask) in worker.masks(domain.id) {
+                let Some(process) = self.processes.get_mut(&attempt).filter(|one| one.ended.is_none()) else {
+                    continue;
+                };
+                let (useful, changed) = process.has(now, wider.unwrap_or(mask), &domain.geometry, factor);
+                self.mask_changes += u64::from(changed);
+                here.push((attempt, useful));
+            }
             if settled.factor == factor && settled.here == here {
                 continue;
             }
-            self.mask_changes += here
-                .iter()
-                .filter(|(attempt, mask)| {
-                    settled.here.iter().any(|(known, old)| known == attempt && old != mask)
-                })
-                .count() as u64;
             let runner = |&(attempt, mask): &(AttemptId, WayMask)| {
                 let truth = &self.processes[&attempt].truth;
                 Runner { id: truth.id, curve: &truth.curve, mask }
@@ -407,6 +453,12 @@ impl Machine {
             *settled = Settled { factor, here };
         }
         ends
+    }
+
+    /// When the next ways are full that somebody fills.
+    pub(crate) fn fills_until(&self) -> Option<Timestamp> {
+        let running = self.processes.values().filter(|process| process.ended.is_none());
+        running.filter_map(|process| process.contents?.full_at()).min()
     }
 
     /// How often a mask was changed of somebody who ran.

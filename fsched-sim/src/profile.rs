@@ -1,6 +1,7 @@
 //! How real functions react to cache: curve files, and who gets which curve.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use fsched_core::cache::{Bytes, CacheGeometry, Ways};
 use fsched_core::curve::{Curve, CurvePoint, Provenance, Traffic, TrafficPoint};
@@ -15,7 +16,7 @@ pub struct Profile {
     /// What it is called in its file.
     pub name: String,
     /// Its curves.
-    pub curves: Vec<(InputSize, Curve)>,
+    pub curves: Vec<(InputSize, Arc<Curve>)>,
 }
 
 /// Why a file holds no profiles.
@@ -116,7 +117,8 @@ pub fn parse(text: &str, column: &str) -> Result<Vec<Profile>, ProfileError> {
     }
     let way = if are_functions { FUNCTION_WAY } else { SPEC_WAY };
     let profile = |(name, sizes): (String, Sizes)| {
-        let curves = sizes.iter().map(|(size, points)| (InputSize(*size), curve(points, way))).collect();
+        let curves =
+            sizes.iter().map(|(size, points)| (InputSize(*size), Arc::new(curve(points, way)))).collect();
         Profile { name, curves }
     };
     Ok(read.into_iter().map(profile).collect())
@@ -204,12 +206,12 @@ fn scaled(number: usize, profile: &Profile, geometry: &CacheGeometry, seconds: f
     let whole = |curve: &Curve| curve.seconds(geometry, geometry.usable_ways());
     let middle = profile.curves.len() / 2;
     let own = whole(&profile.curves[middle].1);
-    let mut curves: Vec<(InputSize, Curve)> = Vec::new();
+    let mut curves: Vec<(InputSize, Arc<Curve>)> = Vec::new();
     for (size, curve) in &profile.curves {
         // More input that takes no longer would make sizes ambiguous.
         let rises = curves.last().is_none_or(|(_, before)| whole(curve) > 1.01 * whole(before));
         if rises && (0.25..=4.0).contains(&(whole(curve) / own)) {
-            curves.push((*size, curve.clone()));
+            curves.push((*size, Arc::clone(curve)));
         }
     }
     if curves.is_empty() {
@@ -222,7 +224,8 @@ fn scaled(number: usize, profile: &Profile, geometry: &CacheGeometry, seconds: f
         _ => 1.0,
     };
     let name = name_of(&profile.name, number);
-    let mut function = SimFunction::growing(&name, curves[0].0, curves[0].1.clone(), growth.max(0.1));
+    let base = Curve::flat(1.0, 1.0, Provenance::Simulated);
+    let mut function = SimFunction::growing(&name, curves[0].0, base, growth.max(0.1));
     function.curves = curves;
     function.stretched(seconds / own)
 }

@@ -123,7 +123,7 @@ impl Scenario {
             }),
             benchmarked: 0,
             machines: self.hosts.iter().map(Host::build).collect(),
-            functions,
+            functions: functions.into(),
             start_up: StartUp { cold: Duration::from_millis(40), warm: Duration::from_millis(2) },
             network: Network { jitter: Duration::from_millis(2), ..Network::default() },
         };
@@ -239,7 +239,11 @@ impl Fault {
             | Self::Drift { worker, .. }
             | Self::Drain { worker, .. } => *worker %= hosts.max(1),
             Self::Benchmark { function } => *function %= functions.max(1),
-            Self::Lose { .. } | Self::Repeat { .. } | Self::RestartMaster { .. } | Self::CancelOldest => {}
+            Self::Lose { .. }
+            | Self::Repeat { .. }
+            | Self::Disk { .. }
+            | Self::RestartMaster { .. }
+            | Self::CancelOldest => {}
         }
         self
     }

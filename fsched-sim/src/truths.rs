@@ -41,7 +41,7 @@ pub struct Truths {
 }
 
 /// How many are kept; then all are worked out anew.
-const MOST: usize = 4_096;
+const MOST: usize = 65_536;
 
 impl Truths {
     /// Of these functions.

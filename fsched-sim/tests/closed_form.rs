@@ -1,12 +1,18 @@
 //! Cases whose answer is known from elsewhere.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use fsched_core::cache::Bytes;
-use fsched_core::curve::{Curve, CurvePoint, Provenance};
+use fsched_core::allocator::{AllocateError, CacheAllocator, Grant, Group, LeaseId, Moved, Usage};
+use fsched_core::cache::{Bytes, CacheDomain, ClosId, DomainId, WayMask};
+use fsched_core::curve::{Curve, CurvePoint, Provenance, Traffic, TrafficPoint};
 use fsched_core::function::InputSize;
+use fsched_core::invocation::CacheAsk;
+use fsched_core::predictor::{InterpolatingPredictor, Predictor};
+use fsched_core::scheduler::{LeastLoaded, Scheduler};
 use fsched_core::store::EndKind;
 use fsched_core::time::Timestamp;
+use fsched_sim::policy::{Policy, Scene};
 use fsched_sim::random::Random;
 use fsched_sim::rates::{Apart, EvenShares, Rates};
 use fsched_sim::simulation::{Ended, START};
@@ -110,4 +116,82 @@ fn several_cores_wait_as_erlang_says() {
     let waits = blocked / (1.0 - load * (1.0 - blocked));
     let wait = mean_wait(cores, load, Sizes::Exponential(InputSize(1_000_000)));
     agrees(wait, waits / (f64::from(cores) - offered));
+}
+
+/// The first to come has the first way, the second the second; when the second is gone, the first has both.
+#[derive(Debug)]
+struct Handover;
+
+impl Policy for Handover {
+    fn predictor(&self, _: &Scene) -> Box<dyn Predictor> {
+        Box::new(InterpolatingPredictor::default())
+    }
+
+    fn scheduler(&self, _: &Scene) -> Box<dyn Scheduler> {
+        Box::new(LeastLoaded {})
+    }
+
+    fn allocator(&self, _: &Scene, domains: Vec<CacheDomain>) -> Box<dyn CacheAllocator> {
+        Box::new(Ways { domains, leases: 0 })
+    }
+}
+
+struct Ways {
+    domains: Vec<CacheDomain>,
+    leases: u64,
+}
+
+impl CacheAllocator for Ways {
+    fn domains(&self) -> &[CacheDomain] {
+        &self.domains
+    }
+
+    fn enforced(&self) -> bool {
+        true
+    }
+
+    fn acquire(&mut self, _: DomainId, _: CacheAsk) -> Result<Grant, AllocateError> {
+        let lease = LeaseId(self.leases);
+        self.leases += 1;
+        let mask = WayMask::new(1 << lease.0).expect("one way");
+        Ok(Grant { lease, class: ClosId(lease.0 as u16 + 1), mask, moved: Vec::new() })
+    }
+
+    fn release(&mut self, lease: LeaseId) -> Result<Vec<Moved>, AllocateError> {
+        let both = WayMask::new(0b11).expect("two ways");
+        let moved = Moved { lease: LeaseId(0), class: ClosId(1), mask: both };
+        Ok(if lease == LeaseId(1) { vec![moved] } else { Vec::new() })
+    }
+
+    fn arrange(&mut self, _: DomainId, _: &[Group]) -> Result<Vec<Moved>, AllocateError> {
+        Ok(Vec::new())
+    }
+
+    fn usage(&self, _: DomainId) -> Usage {
+        Usage::default()
+    }
+}
+
+#[test]
+fn a_granted_way_helps_when_it_is_full() {
+    // On one way it takes 2 s and misses 10 MiB, on two 1 s. At 1.0 it is half done and gets the other way, which fills in
+    // 1 MiB / (10 MiB / 2 s) = 0.2 s: at 1.2 it has 0.4 of its run before it, at a second for a whole one.
+    let point = |mib, seconds| CurvePoint { cache: Bytes::mib(mib), seconds, low: seconds, high: seconds };
+    let misses = |mib, missed: u64| TrafficPoint {
+        cache: Bytes::mib(mib),
+        misses: (missed << 20) as f64,
+        accesses: 1e6,
+    };
+    let traffic = Traffic::new(vec![misses(1, 10), misses(2, 0)], Provenance::Simulated).expect("it falls");
+    let curve = Curve::new(vec![point(1, 2.0), point(2, 1.0)], Provenance::Simulated).expect("it falls");
+    let gains = SimFunction::new("gains", curve.with_traffic(Some(traffic)));
+    let leaves = SimFunction::new("leaves", Curve::flat(1.0, 1.0, Provenance::Simulated));
+    let mut config = ideal(1, vec![machine(2, 2)], vec![gains, leaves]);
+    config.machines[0].domains[0].geometry.classes = 0;
+    config.policy = Arc::new(Handover);
+    let arrival = |function| Arrival { at: START, function, input_size: InputSize(1), idempotent: false };
+    let ended = ended(config, Box::new(Apart), Box::new(Listed::new(vec![arrival(0), arrival(1)])));
+    let times: Vec<(usize, f64)> =
+        ended.iter().map(|one| (one.function, one.at.since(START).as_secs_f64())).collect();
+    assert_eq!(times, [(1, 1.0), (0, 1.6)]);
 }

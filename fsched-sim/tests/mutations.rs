@@ -13,6 +13,7 @@ use fsched_core::function::{InputSize, Isolation, Needs};
 use fsched_core::invocation::CacheAsk;
 use fsched_core::predictor::{InterpolatingPredictor, Predictor};
 use fsched_core::scheduler::{LeastLoaded, PlaceError, Placement, Request, Scheduler, WaysFor};
+use fsched_sim::fault::{Breach, Fault};
 use fsched_sim::policy::{Policy, Scene};
 use fsched_sim::rates::Apart;
 use fsched_sim::simulation::START;
@@ -35,6 +36,12 @@ enum Wrong {
     ClassOfOthers,
     /// Work is placed where there is no room.
     Crowded,
+    /// Nothing is ever placed.
+    Refusing,
+    /// Ways are never given back.
+    Leaking,
+    /// A part of the simulator breaks its contract.
+    Outside(Breach),
 }
 
 impl Policy for Wrong {
@@ -43,7 +50,11 @@ impl Policy for Wrong {
     }
 
     fn scheduler(&self, _: &Scene) -> Box<dyn Scheduler> {
-        if *self == Self::Crowded { Box::new(Crowding) } else { Box::new(LeastLoaded {}) }
+        match self {
+            Self::Crowded => Box::new(Crowding),
+            Self::Refusing => Box::new(NoRoom),
+            _ => Box::new(LeastLoaded {}),
+        }
     }
 
     fn allocator(&self, _: &Scene, domains: Vec<CacheDomain>) -> Box<dyn CacheAllocator> {
@@ -67,6 +78,15 @@ impl Scheduler for Crowding {
     }
 }
 
+/// There is never room.
+struct NoRoom;
+
+impl Scheduler for NoRoom {
+    fn place(&mut self, _: &Request<'_>, _: WaysFor<'_>, _: &ClusterView) -> Result<Placement, PlaceError> {
+        Err(PlaceError::NoRoom)
+    }
+}
+
 struct Lying {
     inner: MemoryAllocator,
     wrong: Wrong,
@@ -79,7 +99,7 @@ impl Lying {
             Wrong::MaskOfOthers => (WayMask::new(0xff).unwrap_or(mask), class),
             Wrong::ClassOutside => (mask, ClosId(99)),
             Wrong::ClassOfOthers => (mask, ClosId(1)),
-            Wrong::Nothing | Wrong::Crowded => (mask, class),
+            _ => (mask, class),
         }
     }
 
@@ -108,6 +128,9 @@ impl CacheAllocator for Lying {
     }
 
     fn release(&mut self, lease: LeaseId) -> Result<Vec<Moved>, AllocateError> {
+        if self.wrong == Wrong::Leaking {
+            return Ok(Vec::new());
+        }
         let moved = self.inner.release(lease)?;
         Ok(self.lies(moved))
     }
@@ -139,12 +162,23 @@ fn broken(wrong: Wrong) -> Option<String> {
     let workload = Listed::new((1..6).map(arrival).collect());
     let mut simulation = Simulation::new(config, Box::new(Apart), Box::new(workload));
     simulation.count_starts();
-    while !simulation.is_done() && simulation.step() {
+    if let Wrong::Outside(breach) = wrong {
+        simulation.breach(breach);
+        // What was forgotten shows when the master begins anew.
+        simulation.schedule(
+            START + Duration::from_millis(200),
+            Fault::RestartMaster { down: Duration::from_millis(5) },
+        );
+    }
+    let until = START + Duration::from_secs(60);
+    while !simulation.is_done() && simulation.now() < until && simulation.step() {
         if let Err(what) = invariants::always(&simulation) {
             return Some(what);
         }
     }
-    None
+    let after = simulation.now() + Duration::from_secs(15);
+    simulation.run_until(after);
+    invariants::at_rest(&simulation).and_then(|()| invariants::quiet(&simulation)).err()
 }
 
 #[test]
@@ -155,6 +189,11 @@ fn each_invariant_notices_what_it_is_for() {
         (Wrong::ClassOutside, "classes"),
         (Wrong::ClassOfOthers, "classes"),
         (Wrong::Crowded, "reservations"),
+        (Wrong::Outside(Breach::Greedy), "capacity"),
+        (Wrong::Outside(Breach::Undead), "processes"),
+        (Wrong::Outside(Breach::Forgetful), "ends"),
+        (Wrong::Refusing, "starvation"),
+        (Wrong::Leaking, "m0: ways are held, and nothing runs"),
     ];
     assert_eq!(broken(Wrong::Nothing), None);
     for (wrong, name) in table {

@@ -3,10 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fsched_core::cache::{Bytes, CacheDomain, Ways};
 use fsched_core::master::MasterConfig;
 use fsched_core::scheduler::SchedulerConfig;
-use fsched_core::worker::WorkerConfig;
 use fsched_sim::SimFunction;
 use fsched_sim::machine::{MachineConfig, StartUp};
 use fsched_sim::policy::{Platform, Predictions};
@@ -14,11 +12,7 @@ use fsched_sim::simulation::{Network, SimConfig};
 
 /// A machine with one cache of `ways` ways of a mebibyte.
 pub(crate) fn machine(cores: u16, ways: u8) -> MachineConfig {
-    MachineConfig {
-        worker: WorkerConfig { cores, memory: Bytes::mib(1 << 20), ..WorkerConfig::default() },
-        domains: vec![CacheDomain::nominal(cores, Ways::clamped(ways), Bytes::mib(1))],
-        slowness: 1.0,
-    }
+    MachineConfig::nominal(cores, ways)
 }
 
 /// Nothing takes any time but what functions compute.
@@ -32,7 +26,7 @@ pub(crate) fn ideal(seed: u64, machines: Vec<MachineConfig>, functions: Vec<SimF
         }),
         benchmarked: 0,
         machines,
-        functions,
+        functions: functions.into(),
         start_up: StartUp { cold: Duration::ZERO, warm: Duration::ZERO },
         network: Network::INSTANT,
     }

@@ -60,6 +60,7 @@ fn fault() -> impl Strategy<Value = Fault> {
         worker().prop_map(|worker| Fault::Break { worker }),
         (share(), lasts()).prop_map(|(share, lasts)| Fault::Lose { share, lasts }),
         (share(), lasts()).prop_map(|(share, lasts)| Fault::Repeat { share, lasts }),
+        (prop_oneof![share(), Just(1.0)], lasts()).prop_map(|(share, lasts)| Fault::Disk { share, lasts }),
         lasts().prop_map(|down| Fault::RestartMaster { down }),
         (worker(), -20_000i64..20_000).prop_map(|(worker, millis)| Fault::Skew { worker, millis }),
         (worker(), lasts()).prop_map(|(worker, lasts)| Fault::Allocator { worker, lasts }),

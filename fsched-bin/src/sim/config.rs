@@ -193,6 +193,8 @@ pub(super) enum Calls {
         #[serde(default)]
         from: usize,
         minutes: usize,
+        /// The minutes begin anywhere in so many from there, drawn by the seed; none: right there.
+        within: Option<usize>,
         /// At most so many copies.
         copies: Option<usize>,
         #[serde(default)]
@@ -284,6 +286,9 @@ impl Experiment {
             let name = &workload.name;
             let load = workload.load.get();
             ensure!(load > 0.0 && load <= 2.0, "{name}: a load has to be above 0 and at most 2");
+            if let Calls::Azure2019 { minutes, within: Some(within), .. } = workload.calls {
+                ensure!(minutes <= within, "{name}: within: it has to be at least minutes");
+            }
             if let Calls::Synthetic(synthetic) | Calls::Adversarial { synthetic, .. } = &workload.calls {
                 let (least, most) = synthetic.seconds;
                 ensure!(synthetic.functions > 0, "{name}: there has to be a function");

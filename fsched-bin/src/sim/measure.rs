@@ -9,7 +9,8 @@ use fsched_sim::Simulation;
 use fsched_sim::simulation::Ended;
 use serde::Serialize;
 
-use super::statistics::{jain, quantile};
+use super::sketch::Sketch;
+use super::statistics::jain;
 
 /// What came of one policy on one workload under one seed. Slowdowns are over the run alone with the whole cache, without its start; runs
 /// that take less than 10 ms alone count as if they took that (bounded slowdown: Feitelson et al., JSSPP 1997).
@@ -77,8 +78,8 @@ pub(super) struct Tally {
     /// Calls from then to then count.
     from: Timestamp,
     until: Timestamp,
-    slowdowns: Vec<f32>,
-    cache: Vec<f32>,
+    slowdowns: Sketch,
+    cache: Sketch,
     queueing: f64,
     start: f64,
     functions: BTreeMap<usize, (f64, u64)>,
@@ -91,8 +92,8 @@ impl Tally {
         Self {
             from,
             until,
-            slowdowns: Vec::new(),
-            cache: Vec::new(),
+            slowdowns: Sketch::default(),
+            cache: Sketch::default(),
             queueing: 0.0,
             start: 0.0,
             functions: BTreeMap::new(),
@@ -117,8 +118,8 @@ impl Tally {
             let cache = 1.0 + lost.max(0.0) / bound;
             let (queueing, start) = (waited.as_secs_f64() / bound, start.as_secs_f64() / bound);
             let slowdown = queueing + start + cache;
-            self.slowdowns.push(slowdown as f32);
-            self.cache.push(cache as f32);
+            self.slowdowns.add(slowdown);
+            self.cache.add(cache);
             self.queueing += queueing;
             self.start += start;
             let function = self.functions.entry(one.function).or_default();
@@ -128,12 +129,11 @@ impl Tally {
 
     /// The numbers, and slowdowns at 200 quantiles.
     pub(super) fn numbers(mut self, simulation: &Simulation, looks: &[Look]) -> (Numbers, Vec<f64>) {
-        self.slowdowns.sort_by(f32::total_cmp);
-        self.cache.sort_by(f32::total_cmp);
         let n = self.slowdowns.len().max(1) as f64;
-        let mean = |values: &[f32]| values.iter().map(|value| f64::from(*value)).sum::<f64>() / n;
-        let late =
-            |bound: f32| (self.slowdowns.len() - self.slowdowns.partition_point(|s| *s <= bound)) as f64 / n;
+        let shares: Vec<f64> = (1..=200).map(|i| f64::from(i) / 200.0).collect();
+        let quantiles = self.slowdowns.quantiles(&shares);
+        let tails = self.slowdowns.quantiles(&[0.5, 0.99, 0.999]);
+        let cache_p99 = self.cache.quantiles(&[0.99])[0];
         let means: Vec<f64> = self.functions.values().map(|(sum, count)| sum / *count as f64).collect();
         let (least, most) = means.iter().fold((f64::INFINITY, 0.0_f64), |(a, b), x| (a.min(*x), b.max(*x)));
         let unfinished =
@@ -147,28 +147,27 @@ impl Tally {
             calls: self.calls + unfinished,
             failed: self.failed,
             unfinished,
-            mean: mean(&self.slowdowns),
-            p50: quantile(&self.slowdowns, 0.5),
-            p99: quantile(&self.slowdowns, 0.99),
-            p999: quantile(&self.slowdowns, 0.999),
+            mean: self.slowdowns.mean(),
+            p50: tails[0],
+            p99: tails[1],
+            p999: tails[2],
             function_mean: means.iter().sum::<f64>() / means.len().max(1) as f64,
             queueing: self.queueing / n,
             start: self.start / n,
-            cache: mean(&self.cache),
-            cache_p99: quantile(&self.cache, 0.99),
+            cache: self.cache.mean(),
+            cache_p99,
             jain: jain(&means),
             max_over_min: if means.is_empty() { 1.0 } else { most / least },
             throughput: self.slowdowns.len() as f64 / seconds,
-            late_1_2: late(1.2),
-            late_1_5: late(1.5),
-            late_2: late(2.0),
+            late_1_2: self.slowdowns.above(1.2),
+            late_1_5: self.slowdowns.above(1.5),
+            late_2: self.slowdowns.above(2.0),
             ways_asked: counted.iter().map(|look| look.ways_asked).sum::<f64>() / counted.len().max(1) as f64,
             mask_changes: changes as f64
                 / simulation.now().since(fsched_sim::simulation::START).as_secs_f64().max(1e-9),
             events: simulation.counts().events,
             ..Numbers::default()
         };
-        let quantiles = (1..=200).map(|i| quantile(&self.slowdowns, f64::from(i) / 200.0)).collect();
         (numbers, quantiles)
     }
 }
@@ -197,6 +196,7 @@ mod tests {
         tally.add(&[ended(9, Some(4)), ended(10, Some(4)), ended(19, None), ended(20, Some(4))]);
         // Two seconds waited, one started, three ran; alone two.
         assert_eq!((tally.calls, tally.failed), (2, 1));
-        assert_eq!((tally.queueing, tally.start, tally.cache[0], tally.slowdowns[0]), (1.0, 0.5, 1.5, 3.0));
+        assert_eq!((tally.queueing, tally.start), (1.0, 0.5));
+        assert_eq!((tally.cache.mean(), tally.slowdowns.mean()), (1.5, 3.0));
     }
 }

@@ -9,6 +9,8 @@
 //! | `trial.rs` | one simulation, from its start to its numbers |
 //! | `measure.rs` | the numbers of one simulation |
 //! | `statistics.rs` | means, quantiles, confidence intervals |
+//! | `sketch.rs` | `Sketch`: many numbers in little memory |
+//! | `sizing.rs` | how many workers a bound on slowdown takes |
 //! | `compare.rs` | all simulations of a file, in parallel |
 //! | `report.rs`, `html.rs`, `plot.rs` | what is written: tables, one page, pictures |
 
@@ -20,6 +22,8 @@ mod plot;
 mod policies;
 mod report;
 mod scene;
+mod sizing;
+mod sketch;
 mod statistics;
 mod trial;
 
@@ -45,6 +49,27 @@ pictures. The same file and program make the same numbers, whatever the number o
 Example:
   fsched sim compare examples/sim/quick.toml --out report")]
     Compare(CompareArgs),
+    /// Search how many workers each policy of a file needs for its workloads
+    #[command(after_help = "\
+The calls are those that each workload makes on the workers of the file; they meet more workers or fewer. What counts is the 99th
+percentile of slowdown, in the mean over the file's seeds.
+
+Example:
+  fsched sim size examples/sim/sizing.toml")]
+    Size(SizeArgs),
+}
+
+/// What `fsched sim size` is told.
+#[derive(Debug, Clone, Args)]
+pub struct SizeArgs {
+    /// The file that says what is simulated
+    config: PathBuf,
+    /// What the 99th percentile of slowdown may be
+    #[arg(long, default_value_t = 1.5)]
+    p99: f64,
+    /// How many simulations at once; as many as there are CPUs where nothing is said
+    #[arg(long)]
+    jobs: Option<usize>,
 }
 
 /// What `fsched sim run` is told.
@@ -82,7 +107,9 @@ pub struct CompareArgs {
 impl Sim {
     /// Does it; the exit code.
     pub fn run(&self, json: bool) -> u8 {
-        let (Self::Run(RunArgs { config, .. }) | Self::Compare(CompareArgs { config, .. })) = self;
+        let (Self::Run(RunArgs { config, .. })
+        | Self::Compare(CompareArgs { config, .. })
+        | Self::Size(SizeArgs { config, .. })) = self;
         let experiment = match Experiment::read(config) {
             Ok(experiment) => experiment,
             Err(error) => {
@@ -101,6 +128,7 @@ impl Sim {
         }
         let done = match self {
             Self::Run(args) => one(&experiment, args, json),
+            Self::Size(args) => sizing::size(&experiment, args.p99, args.jobs).map(|table| print!("{table}")),
             Self::Compare(args) => compare::compare(&experiment, &args.out, args.jobs)
                 .and_then(|comparison| report::write(&comparison, &args.out)),
         };

@@ -34,6 +34,7 @@ pub(super) enum Policy {
     Original,
     Casy,
     Ucp,
+    Optimum,
 }
 
 impl std::str::FromStr for Policy {
@@ -58,6 +59,7 @@ impl Policy {
             Self::Original => "original",
             Self::Casy => "casy",
             Self::Ucp => "ucp",
+            Self::Optimum => "optimum",
         }
     }
 
@@ -77,6 +79,9 @@ impl Policy {
             }
             Self::Casy => "CASY-like: nearest input size, fixed overlapping masks, the least stressed cache",
             Self::Ucp => "UCP on each worker with perfect monitors, placed where most cores are free",
+            Self::Optimum => {
+                "placed and divided so that the slowdowns of each moment add up to the least, by true curves and by trying everything"
+            }
         }
     }
 
@@ -105,6 +110,7 @@ impl Policy {
             Self::Original => Arc::new(Rival::Original),
             Self::Casy => Arc::new(Rival::Casy),
             Self::Ucp => Arc::new(Rival::Ucp),
+            Self::Optimum => Arc::new(Rival::Optimum),
         }
     }
 }
@@ -193,7 +199,8 @@ mod tests {
     #[test]
     fn every_policy_is_named_as_in_files() {
         use Policy::{
-            Casy, Equal, Fsched, FschedInterpolating, FschedLeastLoaded, FschedTrue, Original, Ucp, Unmanaged,
+            Casy, Equal, Fsched, FschedInterpolating, FschedLeastLoaded, FschedTrue, Optimum, Original, Ucp,
+            Unmanaged,
         };
         for policy in [
             Fsched,
@@ -205,6 +212,7 @@ mod tests {
             Original,
             Casy,
             Ucp,
+            Optimum,
         ] {
             assert_eq!(policy.name().parse::<Policy>().unwrap(), policy);
             assert!(!policy.words().is_empty());

@@ -101,7 +101,7 @@ fn markdown(comparison: &Comparison<'_>) -> String {
 the families of functions runs, and the default predictor is trained on the half that does not. {} input sizes of each function were
 benchmarked before. Seeds 0 to {}; ± is half a 95 % confidence interval over seeds. The first {} % of the calls do not count. Starting takes {} ms the first
 time on a worker, {} ms later. Slowdowns are over the run alone with the whole cache, but over 10 ms at least. Caches are shared as the contention model says, with no
-limit on memory bandwidth; a way that is given to somebody else is full of its data at once.\n",
+limit on memory bandwidth; granted ways fill with what is missed meanwhile.\n",
         cluster.workers,
         cluster.cores,
         cluster.ways,

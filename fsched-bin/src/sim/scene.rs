@@ -149,13 +149,15 @@ fn trace(
             let giant = matches!(of.calls, Calls::Adversarial { functions: Adversary::Giant, .. });
             Arc::new(made(synthetic, cores, giant, chance.fork(1)))
         }
-        Calls::Azure2019 { invocations, durations, memory, from, minutes, .. } => {
+        Calls::Azure2019 { invocations, durations, memory, from, minutes, within, .. } => {
+            let spare = within.map_or(0, |within| within - minutes) as u64;
+            let from = from + chance.fork(5).below(spare + 1) as usize;
             let files = Azure2019Files {
                 invocations: file(invocations),
                 durations: file(durations),
                 memory: file(memory),
             };
-            Arc::new(Azure2019::read(&files, *from, *minutes)?)
+            Arc::new(Azure2019::read(&files, from, *minutes)?)
         }
         Calls::Azure2021 { file: path, .. } => Arc::new(Azure2021::read(file(path))?),
     })

@@ -35,12 +35,6 @@ impl Interval {
     }
 }
 
-/// The value below which a share of `sorted` lies; 0 of nothing.
-pub(super) fn quantile(sorted: &[f32], share: f64) -> f64 {
-    let place = (share * sorted.len() as f64).ceil() as usize;
-    sorted.get(place.clamp(1, sorted.len().max(1)) - 1).map_or(0.0, |value| f64::from(*value))
-}
-
 /// Jain's fairness of positive values: 1 where all are the same, 1/n where one has everything.
 pub(super) fn jain(values: &[f64]) -> f64 {
     let (sum, squares) = values.iter().fold((0.0, 0.0), |(sum, squares), x| (sum + x, squares + x * x));
@@ -58,15 +52,6 @@ mod tests {
         assert_eq!(interval.mean, 3.0);
         assert!((interval.half.unwrap() - 1.963).abs() < 1e-3);
         assert_eq!(Interval::of(&[2.0]), Interval { mean: 2.0, half: None });
-    }
-
-    #[test]
-    fn quantiles_are_values_that_were_there() {
-        let sorted = [1.0, 2.0, 3.0, 4.0];
-        for (share, expected) in [(0.0, 1.0), (0.25, 1.0), (0.5, 2.0), (0.51, 3.0), (1.0, 4.0)] {
-            assert_eq!(quantile(&sorted, share), expected, "{share}");
-        }
-        assert_eq!(quantile(&[], 0.5), 0.0);
     }
 
     #[test]

@@ -64,7 +64,7 @@ pub(super) fn run(
         policy: policy.build(models.without(&families)),
         benchmarked: experiment.benchmarked,
         machines: vec![machine; cluster.workers],
-        functions,
+        functions: functions.into(),
         start_up: StartUp { cold: cluster.cold, warm: cluster.warm },
         network: Network::default(),
     };

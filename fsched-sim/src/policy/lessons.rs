@@ -76,6 +76,8 @@ fn spread(function: &SimFunction, count: usize) -> Vec<InputSize> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use fsched_core::cache::{Bytes, CacheDomain};
     use fsched_core::curve::{Curve, CurvePoint, Provenance};
     use fsched_core::predictor::{InterpolatingPredictor, Knowledge};
@@ -88,7 +90,8 @@ mod tests {
             |mib, seconds| CurvePoint { cache: Bytes::mib(mib), seconds, low: seconds, high: seconds };
         let curve = Curve::new(vec![point(3, 2.0), point(4, 1.0)], Provenance::Simulated).unwrap();
         let mut function = SimFunction::new("f", curve.clone());
-        function.curves = [10, 20, 40].into_iter().map(|size| (InputSize(size), curve.clone())).collect();
+        function.curves =
+            [10, 20, 40].into_iter().map(|size| (InputSize(size), Arc::new(curve.clone()))).collect();
         let geometry = CacheDomain::nominal(1, Ways::clamped(8), Bytes::mib(1)).geometry;
         for (sizes, expected) in [(0, vec![]), (1, vec![20]), (2, vec![10, 40]), (7, vec![10, 20, 40])] {
             let expected: Vec<InputSize> = expected.into_iter().map(InputSize).collect();

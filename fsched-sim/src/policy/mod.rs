@@ -5,6 +5,7 @@
 //! | `mod.rs` | [`Policy`], the seam; [`Platform`], what the platform itself can be configured to |
 //! | `rivals.rs` | [`Rival`]: what others do, as far as the seams carry it |
 //! | `fixed.rs` | [`Fixed`]: masks that are chosen at the start of a run and stay |
+//! | `optimum.rs` | [`Optimum`], [`Cheapest`]: the best of each moment, by trying everything |
 //! | `ucp.rs` | [`Ucp`]: utility-based cache partitioning, on misses |
 //! | `stale.rs` | [`Stale`]: best fit on a picture that is only renewed every few seconds |
 //! | `nearest.rs` | [`Nearest`], [`LeastStressed`]: the nearest known input size, the least booked cache |
@@ -13,6 +14,7 @@
 mod fixed;
 mod lessons;
 mod nearest;
+mod optimum;
 mod rivals;
 mod stale;
 mod ucp;
@@ -30,6 +32,7 @@ use fsched_core::time::Timestamp;
 pub use self::fixed::{Fixed, Rule};
 pub(crate) use self::lessons::{Lessons, teach};
 pub use self::nearest::{LeastStressed, Nearest};
+pub use self::optimum::{Cheapest, Optimum};
 pub use self::rivals::Rival;
 pub use self::stale::Stale;
 pub use self::ucp::Ucp;
@@ -46,6 +49,8 @@ pub struct Scene {
     pub random: Random,
     /// The size of a way of the first machine's first cache.
     pub way_size: Bytes,
+    /// How many classes that cache has.
+    pub classes: u16,
     /// The time now, for what is renewed by time.
     pub clock: Clock,
     /// What the order that arrives now really does to a cache: what a machine's counters would show.

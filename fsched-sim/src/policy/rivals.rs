@@ -1,5 +1,6 @@
 //! What others do, as far as the seams carry it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use fsched_core::allocator::{CacheAllocator, Unmanaged};
@@ -7,7 +8,8 @@ use fsched_core::cache::CacheDomain;
 use fsched_core::predictor::{AsymptoticConfig, AsymptoticPredictor, InterpolatingPredictor, Predictor};
 use fsched_core::scheduler::{LeastLoaded, Scheduler};
 
-use super::{Fixed, LeastStressed, Nearest, Policy, Rule, Scene, Stale, Ucp};
+use super::{Cheapest, Fixed, LeastStressed, Nearest, Optimum, Policy, Rule, Scene, Stale, Ucp};
+use crate::Oracle;
 
 /// What the platform is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +25,9 @@ pub enum Rival {
     Casy,
     /// UCP on each worker, with perfect monitors; placed where the most cores are free.
     Ucp,
+    /// Placed and divided so that the slowdowns of those who run add up to the least, by true curves and by trying everything: for small
+    /// caches and few cores.
+    Optimum,
 }
 
 impl Policy for Rival {
@@ -34,6 +39,7 @@ impl Policy for Rival {
                 Box::new(AsymptoticPredictor::new(config))
             }
             Self::Casy => Box::new(Nearest::default()),
+            Self::Optimum => Box::new(Oracle::new(Arc::clone(&scene.functions), 1.0, scene.random.fork(1))),
             Self::Unmanaged | Self::Equal | Self::Ucp => Box::new(InterpolatingPredictor::default()),
         }
     }
@@ -42,6 +48,7 @@ impl Policy for Rival {
         match self {
             Self::Original => Box::new(Stale::new(scene.clock.clone(), Duration::from_secs(5))),
             Self::Casy => Box::new(LeastStressed {}),
+            Self::Optimum => Box::new(Cheapest::new(scene.classes)),
             Self::Unmanaged | Self::Equal | Self::Ucp => Box::new(LeastLoaded {}),
         }
     }
@@ -53,6 +60,7 @@ impl Policy for Rival {
             Self::Original => Box::new(Fixed::new(domains, Rule::Asked)),
             Self::Casy => Box::new(Fixed::new(domains, Rule::Parts)),
             Self::Ucp => Box::new(Ucp::new(domains, scene.arriving.clone())),
+            Self::Optimum => Box::new(Optimum::new(domains, scene.arriving.clone())),
         }
     }
 }

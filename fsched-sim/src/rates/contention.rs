@@ -26,7 +26,7 @@ pub struct Contention {
 type Question = (u64, u64, Vec<(u64, u32)>);
 
 /// How many demands and how many answers are kept; then all are worked out anew.
-const MOST: usize = 16_384;
+const MOST: usize = 65_536;
 
 impl Contention {
     /// With a memory that gets slower when it is busy.

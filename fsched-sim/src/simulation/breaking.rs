@@ -47,6 +47,10 @@ impl Simulation {
                 self.repeat = (share, now + lasts);
                 self.trouble(now + lasts);
             }
+            Fault::Disk { share, lasts } => {
+                self.disk = (share, now + lasts);
+                self.trouble(now + lasts);
+            }
             Fault::RestartMaster { down } => {
                 if self.master.is_some() {
                     self.kill_master(now);
@@ -158,7 +162,8 @@ impl Simulation {
 
     /// The operator wants it back; while there is no master to be told, again and again.
     pub(super) fn end_drain(&mut self, now: Timestamp, worker: WorkerId) {
-        if self.master.is_none() {
+        // An operator who hears that it could not be kept tries again.
+        if self.master.is_none() || now < self.disk.1 {
             self.undrain(now + Duration::from_secs(1), worker);
         }
         self.tell_master(now, |master, now| master.drain(now, worker, false).unwrap_or_default());

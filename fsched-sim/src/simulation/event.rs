@@ -33,6 +33,8 @@ pub(super) enum Event {
     AtMaster(u64, Box<ToMaster>),
     /// A process ends, unless it was announced anew since.
     Exit { machine: usize, life: u64, attempt: AttemptId, generation: u64 },
+    /// Ways are full that somebody filled in that life of a machine.
+    Full { machine: usize, life: u64 },
     /// Time passes for that life of a machine.
     WorkerTick { machine: usize, life: u64 },
     /// A machine starts again.
@@ -98,6 +100,7 @@ impl fmt::Display for Event {
             Self::Exit { machine, attempt, generation, .. } => {
                 write!(f, "m{machine} process of {attempt} ends ({generation})")
             }
+            Self::Full { machine, .. } => write!(f, "m{machine} has filled ways"),
             Self::WorkerTick { machine, .. } => write!(f, "m{machine} ticks"),
             Self::WorkerStarts(machine) => write!(f, "m{machine} starts"),
             Self::Register { machine, .. } => write!(f, "m{machine} registers"),

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fsched_core::id::{AttemptId, FunctionId, WorkerId};
+use fsched_core::id::{AttemptId, FunctionId, InvocationId, WorkerId};
 use fsched_core::invocation::{Order, Submission};
 use fsched_core::master::{Effect, Effects, Master, SubmitError};
-use fsched_core::store::Record;
+use fsched_core::store::{EndKind, Record};
 use fsched_core::time::Timestamp;
 use fsched_core::transport::{Address, Peer, TransportError};
 
 use super::event::{Event, ToMaster, ToWorker};
 use super::{Ended, Open, Simulation, ran};
+use crate::fault::Breach;
 use crate::workload::Arrival;
 
 /// A call that nobody waits for.
@@ -136,10 +137,14 @@ impl Simulation {
         }
     }
 
-    /// Does what the master wants done, in order. Facts are kept at once: this store's disk is never slow, and never full.
+    /// Does what the master wants done, in order. Facts are kept at once, or not at all: this store's disk is never slow.
     fn perform(&mut self, now: Timestamp, effects: Effects) {
-        for effect in effects {
+        let mut effects = effects.into_iter();
+        while let Some(effect) = effects.next() {
             match effect {
+                Effect::Persist { record, .. } if self.loses_facts(now) => {
+                    effects = self.not_kept(now, &record, effects).into_iter();
+                }
                 Effect::Persist { record, .. } => self.keep(record),
                 Effect::Send { to, order } => self.send(now, &to, *order),
                 Effect::Cancel { to, attempt } => {
@@ -181,6 +186,30 @@ impl Simulation {
         }
     }
 
+    fn loses_facts(&mut self, now: Timestamp) -> bool {
+        let (share, until) = self.disk;
+        now < until && self.random.chance(share)
+    }
+
+    /// A fact was not kept: what is to be done instead of what follows from it, and the rest.
+    fn not_kept(&mut self, now: Timestamp, lost: &Record, rest: impl Iterator<Item = Effect>) -> Effects {
+        match *lost {
+            Record::Accepted(ref accepted) => {
+                self.unkept.insert(accepted.id);
+            }
+            // Its client hears of it all the same.
+            Record::Ended { id, end, at } => {
+                self.ends(id, end, at);
+                self.unkept.insert(id);
+            }
+            _ => {}
+        }
+        let Some(master) = &mut self.master else { return Effects::new() };
+        let mut effects = master.not_persisted(now, lost, "no space left on device");
+        effects.extend(rest.filter(|effect| !effect.follows_from(lost)));
+        effects
+    }
+
     fn keep(&mut self, record: Record) {
         match &record {
             Record::Accepted(accepted) => {
@@ -195,29 +224,26 @@ impl Simulation {
                     self.violations.push(format!("{} was accepted twice", accepted.id));
                 }
             }
-            &Record::Ended { id, end, at } => {
-                self.counts.ended += 1;
-                match self.open.remove(&id) {
-                    Some(Open { function, input_size, submitted, start }) => {
-                        let alone = self.alone(function, input_size);
-                        self.ended.push(Ended {
-                            invocation: id,
-                            function,
-                            input_size,
-                            submitted,
-                            at,
-                            ran: None,
-                            start,
-                            alone,
-                            end,
-                        });
-                    }
-                    None => self.violations.push(format!("{id} ended, and was not under way")),
-                }
-            }
+            &Record::Ended { id, end, at } => self.ends(id, end, at),
             _ => {}
         }
-        self.store.apply(record);
+        let forgets = self.breach == Some(Breach::Forgetful) && matches!(record, Record::Accepted(_));
+        if !forgets {
+            self.store.apply(record);
+        }
+    }
+
+    fn ends(&mut self, id: InvocationId, end: EndKind, at: Timestamp) {
+        let Some(Open { function, input_size, submitted, start }) = self.open.remove(&id) else {
+            if !self.unkept.contains(&id) {
+                self.violations.push(format!("{id} ended, and was not under way"));
+            }
+            return;
+        };
+        self.counts.ended += 1;
+        let (alone, invocation) = (self.alone(function, input_size), id);
+        let ended = Ended { invocation, function, input_size, submitted, at, ran: None, start, alone, end };
+        self.ended.push(ended);
     }
 
     fn number(&self, function: FunctionId) -> usize {

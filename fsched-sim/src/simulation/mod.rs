@@ -31,7 +31,7 @@ use fsched_core::time::Timestamp;
 
 use self::event::Event;
 pub use self::network::Network;
-use crate::fault::Fault;
+use crate::fault::{Breach, Fault};
 use crate::machine::{MachineConfig, StartUp};
 use crate::policy::{Arriving, Clock, Lessons, Policy, Scene, teach};
 use crate::queue::EventQueue;
@@ -55,11 +55,32 @@ pub struct SimConfig {
     /// The workers' hosts.
     pub machines: Vec<MachineConfig>,
     /// What functions really do. They are pushed in this order when it begins.
-    pub functions: Vec<SimFunction>,
+    pub functions: Arc<[SimFunction]>,
     /// How long it takes to start a function.
     pub start_up: StartUp,
     /// What is between master and workers.
     pub network: Network,
+}
+
+impl SimConfig {
+    /// Nobody is turned away, nothing is benchmarked before; starting takes 20 ms the first time on a machine and 1 ms later.
+    pub fn new(
+        seed: u64,
+        policy: Arc<dyn Policy>,
+        machines: Vec<MachineConfig>,
+        functions: impl Into<Arc<[SimFunction]>>,
+    ) -> Self {
+        Self {
+            seed,
+            master: MasterConfig { queue: usize::MAX, ..MasterConfig::default() },
+            policy,
+            benchmarked: 0,
+            machines,
+            functions: functions.into(),
+            start_up: StartUp { cold: Duration::from_millis(20), warm: Duration::from_millis(1) },
+            network: Network::default(),
+        }
+    }
 }
 
 /// One invocation that has ended, for the client and in the store.
@@ -148,6 +169,11 @@ pub struct Simulation {
     counts: Counts,
     lose: (f64, Timestamp),
     repeat: (f64, Timestamp),
+    /// Which share of facts the store loses, until when.
+    disk: (f64, Timestamp),
+    /// Invocations of which it lost a fact: another end of theirs is no news.
+    unkept: BTreeSet<InvocationId>,
+    breach: Option<Breach>,
     /// Until when something is still to go wrong, or to be asked for.
     troubled_until: Timestamp,
     /// What must never happen and did.
@@ -167,11 +193,12 @@ impl Simulation {
     /// Where there are no functions, and where an arrival names one that there is not.
     pub fn new(config: SimConfig, rates: Box<dyn Rates>, workload: Box<dyn Workload>) -> Self {
         assert!(!config.functions.is_empty(), "a simulation needs a function");
-        let functions: Arc<[SimFunction]> = config.functions.clone().into();
+        let functions = Arc::clone(&config.functions);
         let scene = Scene {
             functions: Arc::clone(&functions),
             random: Random::new(config.seed),
             way_size: geometry(&config).map_or(Bytes::mib(1), |geometry| geometry.way_size()),
+            classes: geometry(&config).map_or(0, |geometry| geometry.classes),
             clock: Clock::default(),
             arriving: Arriving::default(),
         };
@@ -202,6 +229,9 @@ impl Simulation {
             counts: Counts::default(),
             lose: (0.0, START),
             repeat: (0.0, START),
+            disk: (0.0, START),
+            unkept: BTreeSet::new(),
+            breach: None,
             troubled_until: START,
             violations: Vec::new(),
             log: None,
@@ -232,6 +262,11 @@ impl Simulation {
     /// each of them.
     pub fn count_starts(&mut self) {
         self.starts.get_or_insert_default();
+    }
+
+    /// Has a part of the simulator break its contract from now on: for tests of the invariants.
+    pub fn breach(&mut self, breach: Breach) {
+        self.breach = Some(breach);
     }
 
     /// The log so far; empty where none is kept.
@@ -338,6 +373,7 @@ impl Simulation {
             Event::Exit { machine, life, attempt, generation } => {
                 self.process_ends(now, machine, life, attempt, generation);
             }
+            Event::Full { machine, life } => self.ways_full(now, machine, life),
             Event::WorkerTick { machine, life } => self.tick_worker(now, machine, life),
             Event::WorkerStarts(machine) => self.start_machine(now, machine),
             Event::Register { machine, life } => self.register(now, machine, life),

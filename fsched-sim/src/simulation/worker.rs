@@ -13,6 +13,7 @@ use super::event::{Event, ToMaster, ToWorker};
 use super::master::{NOBODY, broken, unreachable};
 use super::{Simulation, Starts};
 use crate::SimFunction;
+use crate::fault::Breach;
 
 impl Simulation {
     pub(super) fn at_worker(&mut self, now: Timestamp, number: usize, message: ToWorker) {
@@ -128,6 +129,9 @@ impl Simulation {
                     Some(order) => {
                         let truth = self.truths.of(SimFunction::number(order.file), order.input_size);
                         let start = machine.launch(now, order, truth, self.config.start_up);
+                        if self.breach == Some(Breach::Greedy) {
+                            machine.take_more(launch.attempt);
+                        }
                         self.note_start(order, start);
                     }
                     None => self.violations.push(format!("{} starts without an order", launch.attempt)),
@@ -185,6 +189,12 @@ impl Simulation {
         for (at, attempt, generation) in machine.settle(now, &mut *self.rates) {
             self.queue.push(at, Event::Exit { machine: number, life, attempt, generation });
         }
+        if let Some(due) = machine.fills_until()
+            && machine.full_at.is_none_or(|at| due < at)
+        {
+            machine.full_at = Some(due);
+            self.queue.push(due, Event::Full { machine: number, life });
+        }
         if let Some(due) = machine.wants_tick(now)
             && machine.tick_at.is_none_or(|at| due < at)
         {
@@ -214,7 +224,10 @@ impl Simulation {
             self.queue.push(at, Event::Exit { machine: number, life, attempt, generation });
             return;
         }
+        let undead =
+            machine.processes().get(&attempt).filter(|_| self.breach == Some(Breach::Undead)).cloned();
         let exit = machine.exit(now, attempt, &functions);
+        machine.raise(attempt, undead);
         self.tell_worker(now, number, |worker, clock| worker.exited(clock, attempt, exit));
     }
 
@@ -231,6 +244,15 @@ impl Simulation {
         }
         machine.tick_at = None;
         self.tell_worker(now, number, |worker, clock| worker.tick(clock));
+    }
+
+    /// Somebody's ways are full.
+    pub(super) fn ways_full(&mut self, now: Timestamp, number: usize, life: u64) {
+        let machine = &mut self.machines[number];
+        if machine.life == life && machine.full_at.is_some_and(|at| at <= now) {
+            machine.full_at = None;
+            self.settle(now, number);
+        }
     }
 
     pub(super) fn start_machine(&mut self, now: Timestamp, number: usize) {

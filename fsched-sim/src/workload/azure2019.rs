@@ -140,11 +140,18 @@ impl Trace for Azure2019 {
         MINUTE * self.minutes as u32
     }
 
-    fn calls(&self, mut random: Random) -> Box<dyn Iterator<Item = Call> + Send> {
+    fn calls(&self, random: Random) -> Box<dyn Iterator<Item = Call> + Send> {
+        self.calls_from(random, Duration::ZERO)
+    }
+
+    /// Each minute has chance of its own, so none has to be drawn for those before it.
+    fn calls_from(&self, random: Random, from: Duration) -> Box<dyn Iterator<Item = Call> + Send> {
         let (parts, minutes) = (Arc::clone(&self.parts), self.minutes as u32);
-        let (mut minute, mut ahead) = (0, Vec::<Call>::new());
-        Box::new(std::iter::from_fn(move || {
+        let first = u32::try_from(from.as_secs() / MINUTE.as_secs()).unwrap_or(u32::MAX);
+        let (mut minute, mut ahead) = (first, Vec::<Call>::new());
+        let calls = std::iter::from_fn(move || {
             while ahead.is_empty() && minute < minutes {
+                let mut random = random.fork(u64::from(minute) + 1);
                 for (function, part) in parts.iter().enumerate() {
                     for _ in 0..part.counts.get(&minute).copied().unwrap_or_default() {
                         let after = MINUTE * minute + random.duration(MINUTE);
@@ -156,7 +163,8 @@ impl Trace for Azure2019 {
                 minute += 1;
             }
             ahead.pop()
-        }))
+        });
+        Box::new(calls.skip_while(move |call| call.after < from))
     }
 }
 
@@ -193,6 +201,10 @@ mod tests {
         assert_eq!(minutes, [(0, 0), (1, 1), (1, 1), (1, 1), (2, 0), (2, 0)]);
         assert!(calls.iter().all(|call| call.function == 1 || call.seconds == 0.1));
         assert_eq!(calls, trace.calls(Random::new(1)).collect::<Vec<_>>());
+        for from in [0, 59, 61, 130, 1_000].map(Duration::from_secs) {
+            let later: Vec<Call> = calls.iter().copied().filter(|call| call.after >= from).collect();
+            assert_eq!(trace.calls_from(Random::new(1), from).collect::<Vec<_>>(), later, "{from:?}");
+        }
         let later = Azure2019::read(&files("o,a,f,http,1,0,2\n"), 2, 5).unwrap();
         assert_eq!(later.functions()[0].calls, 2);
     }

@@ -1,7 +1,7 @@
 //! A trace as a workload that loads a cluster as much as is wanted.
 
-use std::collections::BTreeMap;
-use std::iter::Peekable;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,15 +60,28 @@ pub fn parts(
     (chosen, busy)
 }
 
-type Calls = Peekable<Box<dyn Iterator<Item = Call> + Send>>;
+type Calls = Box<dyn Iterator<Item = Call> + Send>;
+
+/// A call that is looked ahead at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Next {
+    function: usize,
+    /// As bits.
+    seconds: u64,
+}
+
+/// How many input sizes are kept; then all are worked out anew.
+const MOST_SIZES: usize = 1 << 20;
 
 /// Parts of a trace as a workload; each copy is shifted in time by chance, and what it loses at one end comes at the other.
 ///
 /// A call's duration becomes an input size: the one for which its function takes that long alone with the whole cache, in steps of an eighth of an octave.
 pub struct Replay {
     copies: Vec<Calls>,
+    /// The next call of each copy that has one, by time.
+    ahead: BinaryHeap<Reverse<(Duration, usize, Next)>>,
     /// By copy and function of the trace, the function of the simulation.
-    numbers: BTreeMap<Part, usize>,
+    numbers: Vec<Vec<Option<usize>>>,
     functions: Arc<[SimFunction]>,
     geometry: CacheGeometry,
     start: Timestamp,
@@ -90,22 +103,42 @@ impl Replay {
             let chance = random.fork(copy as u64 + 1);
             // The first is as it is.
             let offset = if copy == 0 { Duration::ZERO } else { chance.fork(1).duration(trace.length()) };
-            shifted(trace, offset, &chance.fork(2)).peekable()
+            shifted(trace, offset, &chance.fork(2))
         };
-        Self {
+        let mut numbers = vec![vec![None; trace.functions().len()]; copies];
+        for (number, part) in parts.iter().enumerate() {
+            numbers[part.copy][part.function] = Some(number);
+        }
+        let mut replay = Self {
             copies: (0..copies).map(shifted).collect(),
-            numbers: parts.iter().copied().zip(0..).collect(),
+            ahead: BinaryHeap::with_capacity(copies),
+            numbers,
             functions,
             geometry,
             start,
             sizes: BTreeMap::new(),
-        }
+        };
+        (0..copies).for_each(|copy| replay.look_ahead(copy));
+        replay
+    }
+
+    /// Asks a copy for its next call of a function that is there.
+    fn look_ahead(&mut self, copy: usize) {
+        let numbers = &self.numbers[copy];
+        let next = self.copies[copy].find_map(|call| {
+            let next = Next { function: numbers[call.function]?, seconds: call.seconds.to_bits() };
+            Some(Reverse((call.after, copy, next)))
+        });
+        self.ahead.extend(next);
     }
 
     fn size(&mut self, number: usize, seconds: f64) -> InputSize {
         let step = (seconds.max(1e-6).log2() * 8.0).round() as i32;
         let (function, geometry) = (&self.functions[number], &self.geometry);
         let size = || function.size_taking((f64::from(step) / 8.0).exp2(), geometry);
+        if self.sizes.len() >= MOST_SIZES {
+            self.sizes.clear();
+        }
         *self.sizes.entry((number, step)).or_insert_with(size)
     }
 }
@@ -116,7 +149,7 @@ fn shifted(
     random: &Random,
 ) -> Box<dyn Iterator<Item = Call> + Send> {
     let length = trace.length();
-    let later = trace.calls(random.clone()).filter(move |call| call.after >= offset);
+    let later = trace.calls_from(random.clone(), offset);
     let later = later.map(move |call| Call { after: call.after - offset, ..call });
     let (trace, random) = (Arc::clone(trace), random.clone());
     let earlier = std::iter::once_with(move || trace.calls(random)).flatten();
@@ -126,17 +159,10 @@ fn shifted(
 
 impl Workload for Replay {
     fn next(&mut self) -> Option<Arrival> {
-        loop {
-            let next = |(copy, calls): (usize, &mut Calls)| Some((calls.peek()?.after, copy));
-            let (_, copy) = self.copies.iter_mut().enumerate().filter_map(next).min()?;
-            let call = self.copies[copy].next()?;
-            let part = Part { copy, function: call.function };
-            if let Some(&function) = self.numbers.get(&part) {
-                let input_size = self.size(function, call.seconds);
-                let at = self.start + call.after;
-                return Some(Arrival { at, function, input_size, idempotent: false });
-            }
-        }
+        let Reverse((after, copy, Next { function, seconds })) = self.ahead.pop()?;
+        self.look_ahead(copy);
+        let input_size = self.size(function, f64::from_bits(seconds));
+        Some(Arrival { at: self.start + after, function, input_size, idempotent: false })
     }
 }
 

@@ -43,6 +43,11 @@ pub trait Trace: Send + Sync {
 
     /// The calls in the order of time; what the trace does not say, chance decides. The same chance, the same calls.
     fn calls(&self, random: Random) -> Box<dyn Iterator<Item = Call> + Send>;
+
+    /// Those of the calls that are no earlier than that, without looking at all before them where that can be.
+    fn calls_from(&self, random: Random, from: Duration) -> Box<dyn Iterator<Item = Call> + Send> {
+        Box::new(self.calls(random).filter(move |call| call.after >= from))
+    }
 }
 
 /// Opens a file from its start, as often as is wanted.
