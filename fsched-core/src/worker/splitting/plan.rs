@@ -42,12 +42,18 @@ pub(super) fn plan(
     let mut placed: Vec<bool> = sharers.iter().map(|sharer| !sharer.new).collect();
     let mut found = None;
     for _ in 0..ROUNDS {
-        let Some(parties) = domain.better(&masks, &placed) else { break };
-        for party in &parties {
-            party.members.iter().for_each(|&i| masks[i] = party.mask);
+        match domain.better(&masks, &placed) {
+            Some(parties) => {
+                for party in &parties {
+                    party.members.iter().for_each(|&i| masks[i] = party.mask);
+                }
+                found = Some(parties);
+            }
+            // A newcomer may have no better place than it has: as one who has it, it may be in the way of others.
+            None if placed.contains(&false) => {}
+            None => break,
         }
         placed.fill(true);
-        found = Some(parties);
     }
     let group = |party: Party| Group {
         mask: party.mask,

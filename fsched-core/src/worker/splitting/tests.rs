@@ -38,6 +38,18 @@ fn cliff(knee: u64, slow: f64) -> Arc<Curve> {
     Arc::new(Curve::new((1..=20).map(point).collect(), Provenance::Measured).unwrap())
 }
 
+/// The same, with so many misses below the knee and a tenth of them from there on, times 2^28.
+fn missing(knee: u64, slow: f64, misses: Option<f64>) -> Arc<Curve> {
+    let curve = cliff(knee, slow);
+    let Some(misses) = misses else { return curve };
+    let traffic = |mib: u64| {
+        let misses = if mib < knee { misses } else { misses / 10.0 } * f64::from(1 << 28);
+        TrafficPoint { cache: Bytes::mib(mib), misses, accesses: f64::from(1 << 26) }
+    };
+    let traffic = Traffic::new((1..=20).map(traffic).collect(), Provenance::Measured).unwrap();
+    Arc::new(Curve::clone(&curve).with_traffic(Some(traffic)))
+}
+
 fn attempt(n: u64) -> AttemptId {
     AttemptId { invocation: InvocationId(n), attempt: 0 }
 }
@@ -247,6 +259,24 @@ fn a_benchmark_keeps_what_it_asked_for() {
     assert_eq!(worker.next_tick(), Some(at(600_000)), "its deadline, and nothing before");
 }
 
+#[test]
+fn a_newcomer_that_has_no_better_place_may_still_move_others() {
+    let geometry = geometry(10, 1, 4);
+    let mut worker = worker(geometry);
+    let long = |n, curve, ask| Order { expected: Duration::from_secs(20), ..order(n, curve, ask) };
+    worker.order(at(0), long(1, cliff(1, 1.0), ASK)).unwrap();
+    worker.order(at(0), order(2, missing(2, 3.0, Some(1.174089401869421)), ASK)).unwrap();
+    worker.order(at(0), long(3, cliff(1, 1.0), CacheAsk::Exclusive(Ways::clamped(2)))).unwrap();
+    worker.order(at(0), order(4, missing(5, 4.0, Some(1.3883415521788862)), ASK)).unwrap();
+    worker.order(at(900), order(5, cliff(11, 2.0), ASK)).unwrap();
+    worker.order(at(900), long(6, cliff(5, 2.0), ASK)).unwrap();
+    check_settled(&worker, &geometry, at(900));
+    assert_eq!(ways_of(&worker, 6), 5);
+    let alone =
+        |n| worker.running.values().filter(|one| one.mask == worker.running[&attempt(n)].mask).count();
+    assert_eq!(alone(6), 1, "who is about to end makes way");
+}
+
 /// Something that happens to a worker.
 #[derive(Debug, Clone)]
 enum Step {
@@ -300,15 +330,7 @@ proptest! {
                 Step::Order { knee, slow, ways, exclusive, misses } => {
                     let ways = Ways::clamped(ways);
                     let ask = if exclusive { CacheAsk::Exclusive(ways) } else { CacheAsk::Shared(ways) };
-                    let mut curve = cliff(knee, f64::from(slow));
-                    if let Some(misses) = misses {
-                        let traffic = |mib: u64| {
-                            let misses = if mib < knee { misses } else { misses / 10.0 } * f64::from(1 << 28);
-                            TrafficPoint { cache: Bytes::mib(mib), misses, accesses: f64::from(1 << 26) }
-                        };
-                        let traffic = Traffic::new((1..=20).map(traffic).collect(), Provenance::Measured).unwrap();
-                        curve = Arc::new(Curve::clone(&curve).with_traffic(Some(traffic)));
-                    }
+                    let curve = missing(knee, f64::from(slow), misses);
                     let expected = Duration::from_millis(if next % 2 == 0 { 0 } else { 20_000 });
                     let taken = worker.order(now, Order { expected, ..order(next, curve, ask) });
                     next += 1;
