@@ -9,6 +9,7 @@ then finds resources which an emulated processor lacks. Each RESOURCE is one of 
 
     L3:ways=20,closids=16,shareable=0,cdp=0,sparse=0    L2:ways=8,closids=8
     MBA:closids=8,maxdelay=90                           CMT:rmids=32,mbm=0,scale=65536
+    AMDMBA:closids=16,bits=11 (on AMD, in eighths of GB/s)
 """
 
 import struct
@@ -42,7 +43,7 @@ def decompressed(path):
 
 
 def answers(resources):
-    """What to add to the registers (eax, ebx, ecx, edx), by leaf and subleaf (Intel SDM 18.18.4 and 18.19.3)."""
+    """What to add to the registers (eax, ebx, ecx, edx), by leaf and subleaf (Intel SDM 18.18.4 and 18.19.3; AMD APM 3, E.4.19)."""
     table = {}
 
     def add(leaf, subleaf, *registers):
@@ -67,6 +68,10 @@ def answers(resources):
             add(0x7, 0, 0, 1 << 15)
             add(0x10, 0, 0, 1 << 3)
             add(0x10, 3, options.get("maxdelay", 90) - 1, 0, 4, options.get("closids", 8) - 1)
+        elif name == "AMDMBA":
+            add(0x80000008, 0, 0, 1 << 6)
+            add(0x80000020, 0, 0, 1 << 1)
+            add(0x80000020, 1, options.get("bits", 11), 0, 0, options.get("closids", 16) - 1)
         elif name == "CMT":
             last = options.get("rmids", 32) - 1
             add(0x7, 0, 0, 1 << 12)

@@ -51,6 +51,7 @@ impl Diagnosis {
         notes.extend(disagreements(facts));
         notes.extend(foreign(facts));
         notes.extend(of_workers(facts));
+        notes.extend(intruders(facts));
         Self { plan: plan(facts, &verdict), notes, cures: cure::all(facts), verdict }
     }
 }
@@ -201,14 +202,30 @@ fn of_workers(facts: &Facts) -> Option<String> {
     })
 }
 
+/// Who can fill ways that a function has exclusively.
+fn intruders(facts: &Facts) -> Option<String> {
+    let intruders = &facts.groups.intruders;
+    (!intruders.is_empty()).then(|| {
+        format!(
+            "control groups of others can fill ways that a function has exclusively now, which is not kept apart from what runs in them: {}",
+            named(intruders)
+        )
+    })
+}
+
+/// The first few of them.
+fn named(groups: &[String]) -> String {
+    let names = groups.iter().take(8).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if groups.len() > 8 { format!("{names}, ...") } else { names }
+}
+
 fn foreign(facts: &Facts) -> Option<String> {
     let foreign = &facts.groups.foreign;
-    let names = foreign.iter().take(8).map(String::as_str).collect::<Vec<_>>().join(", ");
-    let more = if foreign.len() > 8 { ", ..." } else { "" };
     (!foreign.is_empty()).then(|| {
         format!(
-            "{} control groups are of others, hold a class each, and are left alone: {names}{more}",
-            foreign.len()
+            "{} control groups are of others, hold a class each, and are left alone: {}",
+            foreign.len(),
+            named(foreign)
         )
     })
 }

@@ -76,7 +76,7 @@ fn resctrl(facts: &Facts) -> Value {
             "at": mount.at,
             "read_only": mount.read_only,
             "options": mount.options,
-            "groups": {"foreign": facts.groups.foreign, "ours": facts.groups.ours},
+            "groups": {"foreign": facts.groups.foreign, "ours": facts.groups.ours, "intruders": facts.groups.intruders},
         }),
     };
     match &facts.offer {

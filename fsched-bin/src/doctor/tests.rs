@@ -175,6 +175,15 @@ fn classes_that_others_hold_are_not_ours() {
 }
 
 #[test]
+fn groups_that_reach_into_exclusive_ways_are_named() {
+    let mut facts = intel();
+    facts.groups.foreign = vec!["COS1".to_owned(), "COS2".to_owned()];
+    facts.groups.intruders = vec!["COS2".to_owned()];
+    let note = Diagnosis::of(&facts).notes.pop().unwrap();
+    assert!(note.contains("exclusively") && note.ends_with(": COS2"), "{note}");
+}
+
+#[test]
 fn classes_of_other_workers_are_counted() {
     let mut facts = intel();
     facts.groups.foreign = vec!["COS1".to_owned()];

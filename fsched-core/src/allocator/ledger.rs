@@ -231,6 +231,14 @@ impl Ledger {
         index.is_some_and(|index| matches!(self.classes.get(index), Some(Class::Exclusive(_))))
     }
 
+    /// All ways that somebody has exclusively, as bits.
+    pub fn exclusive_bits(&self) -> u32 {
+        self.classes.iter().fold(0, |all, class| match class {
+            Class::Exclusive(bits) => all | bits,
+            _ => all,
+        })
+    }
+
     /// A class is not to be had any more: who was in it gets a free one with the same ways, or else shares. When no class
     /// is left that could be shared, that is class 0.
     pub fn lose(&mut self, class: ClosId) -> Changed {
@@ -439,13 +447,6 @@ impl Ledger {
 
     fn room(&self) -> u32 {
         self.rules.usable & !self.exclusive_bits()
-    }
-
-    fn exclusive_bits(&self) -> u32 {
-        self.classes.iter().fold(0, |all, class| match class {
-            Class::Exclusive(bits) => all | bits,
-            _ => all,
-        })
     }
 
     fn shared_bits(&self) -> u32 {

@@ -213,6 +213,12 @@ pub trait CacheAllocator: Send {
         Vec::new()
     }
 
+    /// Groups of others whose masks have ways that somebody has exclusively, as the last [`check`](Self::check) found them: where a system
+    /// lets others divide the cache too, they may come at any time.
+    fn intruders(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Gives back to the system what was taken for dividing the cache, after the last lease. Nothing can be acquired then.
     ///
     /// # Errors
@@ -248,6 +254,10 @@ impl<A: CacheAllocator + ?Sized> CacheAllocator for Box<A> {
 
     fn check(&mut self) -> Vec<Moved> {
         (**self).check()
+    }
+
+    fn intruders(&self) -> Vec<String> {
+        (**self).intruders()
     }
 
     fn close(&mut self) -> Result<(), AllocateError> {

@@ -49,6 +49,8 @@ pub struct Heartbeat {
     pub domains: Vec<DomainStatus>,
     /// What its classes use, where its machine monitors.
     pub classes: Vec<ClassUse>,
+    /// Control groups of others that can fill ways which functions have exclusively there.
+    pub intruders: Vec<String>,
     /// What runs there.
     pub running: Vec<AttemptId>,
     /// Whether it takes no new orders because it is about to stop.

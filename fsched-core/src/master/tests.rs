@@ -123,6 +123,7 @@ fn heartbeat(key: u8, cores: u16) -> Heartbeat {
         free_swap: Bytes(0),
         domains: vec![status],
         classes: vec![],
+        intruders: vec![],
         running: vec![],
         stopping: false,
     }

@@ -300,6 +300,7 @@ impl Worker {
             free_swap: machine.free_swap,
             domains: self.allocator.domains().iter().zip(&self.rooms).map(status).collect(),
             classes: Vec::new(),
+            intruders: self.allocator.intruders(),
             running: self.running.keys().copied().collect(),
             stopping: self.stopping,
         }

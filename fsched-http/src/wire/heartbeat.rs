@@ -38,6 +38,9 @@ pub struct HeartbeatBody {
     /// What its classes use, where its machine monitors.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<ClassUse>,
+    /// Control groups of others that can fill ways which functions have exclusively there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub intruders: Vec<String>,
     /// What runs there.
     pub running: Vec<AttemptId>,
     /// Whether it takes no new orders.
@@ -89,6 +92,9 @@ const MAX_VERSION: usize = 128;
 const MAX_DOMAINS: usize = 1024;
 /// The most classes of one machine, in all domains.
 const MAX_CLASSES: usize = 1 << 16;
+/// The most control groups of others that are told of, and the longest name of one, bytes.
+const MAX_INTRUDERS: usize = 64;
+const MAX_GROUP_NAME: usize = 255;
 /// The most CPUs of one machine.
 const MAX_CPUS: usize = 1 << 16;
 /// The most attempts that can run at once.
@@ -109,6 +115,7 @@ impl From<Heartbeat> for HeartbeatBody {
             free_swap: heartbeat.free_swap,
             domains: heartbeat.domains.into_iter().map(DomainBody::from).collect(),
             classes: heartbeat.classes,
+            intruders: heartbeat.intruders.iter().take(MAX_INTRUDERS).map(|name| shown(name)).collect(),
             running: heartbeat.running,
             stopping: heartbeat.stopping,
         }
@@ -124,6 +131,10 @@ impl TryFrom<HeartbeatBody> for Heartbeat {
         check::at_most("free_memory", body.free_memory, body.memory)?;
         check::at_most("running", body.running.len(), MAX_RUNNING)?;
         check::at_most("classes", body.classes.len(), MAX_CLASSES)?;
+        check::at_most("intruders", body.intruders.len(), MAX_INTRUDERS)?;
+        for name in &body.intruders {
+            check::plain_text("intruders", name, MAX_GROUP_NAME)?;
+        }
         check::at_most("domains", body.domains.len(), MAX_DOMAINS)?;
         check::at_most("cpus", body.domains.iter().map(|d| d.domain.cpus.len()).sum(), MAX_CPUS)?;
         if body.domains.is_empty() {
@@ -146,10 +157,17 @@ impl TryFrom<HeartbeatBody> for Heartbeat {
             free_swap: body.free_swap,
             domains,
             classes: body.classes,
+            intruders: body.intruders,
             running: body.running,
             stopping: body.stopping,
         })
     }
+}
+
+/// A name as it may be sent: others may call their groups what they like.
+fn shown(name: &str) -> String {
+    let plain = name.chars().map(|c| if c.is_control() { '?' } else { c });
+    plain.take(MAX_GROUP_NAME / 4).collect()
 }
 
 impl From<DomainStatus> for DomainBody {

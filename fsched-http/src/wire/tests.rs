@@ -111,6 +111,7 @@ fn heartbeat() -> Heartbeat {
             largest_exclusive: Some(Ways::clamped(8)),
         }],
         classes: vec![ClassUse { domain: DomainId(4), class: ClosId(1), monitored: monitored() }],
+        intruders: vec!["COS1".into()],
         running: vec![attempt()],
         stopping: false,
     }

@@ -229,6 +229,26 @@ fn what_a_dead_worker_left_is_adopted_and_emptied() {
 
 #[test]
 #[ignore = "needs a kernel with resctrl: .ci/vm"]
+fn nobody_is_limited_in_bandwidth_whatever_it_is_counted_in() {
+    let before: BTreeMap<DomainId, Option<u32>> =
+        here().iter().map(|domain| (domain.id, schemata_of("").get("MB", domain.id))).collect();
+    for _ in ["made", "adopted"] {
+        let mut allocator = open();
+        let domains: Vec<DomainId> = allocator.domains().iter().map(|domain| domain.id).collect();
+        for &domain in &domains {
+            allocator
+                .acquire(domain, CacheAsk::Exclusive(Ways::new(2).expect("two")))
+                .expect("two ways are free");
+            for group in allocator.groups().iter().map(String::as_str).chain([""]) {
+                assert_eq!(schemata_of(group).get("MB", domain), before[&domain], "{group:?}");
+            }
+        }
+    }
+    open().close().expect("groups can be given back");
+}
+
+#[test]
+#[ignore = "needs a kernel with resctrl: .ci/vm"]
 fn groups_of_others_are_never_touched() {
     let foreign = Path::new(RESCTRL).join("COS1");
     fs::create_dir(&foreign).expect("a class is free");

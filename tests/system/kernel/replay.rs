@@ -38,6 +38,7 @@ fn machine(kernel: &Directory) -> FakeMachine {
             closids: usize::from(found.classes),
             least: found.least,
             granularity: found.step,
+            whole: 100,
         }),
         monitoring: offer.monitoring.map(|found| FakeMonitoring {
             rmids: usize::try_from(found.groups).expect("they are few"),

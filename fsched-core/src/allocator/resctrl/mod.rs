@@ -5,6 +5,7 @@
 //! | `mod.rs` | [`ResctrlAllocator`]: ledgers, and groups that have the masks which those say |
 //! | `config.rs` | [`ResctrlConfig`], and why there may be no allocator |
 //! | `pool.rs` | the groups of a worker: found, adopted, made, written, given back |
+//! | `bandwidth.rs` | limits on memory bandwidth, in percent |
 //! | `membership.rs` | [`Membership`]: who is in which class |
 //! | `monitor.rs` | occupancy and traffic of a class, read |
 //! | `schemata.rs` | [`Schemata`]: the text of that file |
@@ -13,6 +14,7 @@
 //! | `fake/` | `FakeKernel`: one that only pretends, with the kernel's rules and failures on demand (feature `test-util`) |
 //! | `replay.rs` | a script of operations, for comparing two of them (feature `test-util`) |
 
+mod bandwidth;
 mod config;
 mod directory;
 #[cfg(any(test, feature = "test-util"))]
@@ -67,6 +69,8 @@ pub struct ResctrlAllocator {
     stale: Vec<bool>,
     pool: Pool,
     membership: Membership,
+    /// Groups of others that can fill exclusive ways, as last seen.
+    intruders: Vec<String>,
 }
 
 impl ResctrlAllocator {
@@ -89,7 +93,16 @@ impl ResctrlAllocator {
         let ledgers = domains.iter().map(|domain| Ledger::below(domain, pool.initial(domain))).collect();
         let groups = pool.groups.iter().map(|group| group.name.clone()).collect();
         let membership = Membership { fs, groups };
-        Ok(Self { domains, ledgers, leases: BTreeMap::new(), next_lease: 0, stale, pool, membership })
+        Ok(Self {
+            domains,
+            ledgers,
+            leases: BTreeMap::new(),
+            next_lease: 0,
+            stale,
+            pool,
+            membership,
+            intruders: Vec::new(),
+        })
     }
 
     /// Who is in which class, for those who start and move processes.
@@ -185,15 +198,19 @@ impl ResctrlAllocator {
             changes.iter().any(|change| change.class == ClosId(0)).then(|| pool::lock(&*self.pool.fs));
         let mut masks: BTreeMap<ClosId, u32> =
             before.masks().map(|change| (change.class, change.mask.bits())).collect();
+        let alone = self.ledgers[index].exclusive_bits() & !before.exclusive_bits();
         let mut written = Vec::new();
         for change in changes {
             let bits = change.mask.bits();
             let was = masks.insert(change.class, bits);
             written.push((change.class, was, bits));
-            let Err(error) = self.write_one(index, change.class, was, bits) else { continue };
+            let Err(error) = self.write_one(index, change.class, was, bits, alone) else { continue };
+            if matches!(error, WriteError::Taken(_)) {
+                written.pop();
+            }
             // The failed one too: nobody knows how far it came.
             for (class, was, bits) in written.into_iter().rev() {
-                let undone = was.map(|was| self.write_one(index, class, Some(bits), was));
+                let undone = was.map(|was| self.write_one(index, class, Some(bits), was, 0));
                 self.stale[index] |= matches!(undone, Some(Err(_)));
             }
             return Err((change.class, error));
@@ -211,7 +228,7 @@ impl ResctrlAllocator {
         let (last, first): (Vec<ClassChange>, Vec<ClassChange>) = masks.into_iter().partition(is_exclusive);
         let _lock = pool::lock(&*self.pool.fs);
         for change in first.into_iter().chain(last) {
-            match self.write_one(index, change.class, None, change.mask.bits()) {
+            match self.write_one(index, change.class, None, change.mask.bits(), 0) {
                 // Whoever next wants to write to it finds that out.
                 Err(WriteError::Fs(error)) if error.is_gone() => {}
                 other => other?,
@@ -227,12 +244,33 @@ impl ResctrlAllocator {
         class: ClosId,
         was: Option<u32>,
         bits: u32,
+        alone: u32,
     ) -> Result<(), WriteError> {
         let domain = &self.domains[index];
         match usize::from(class.0).checked_sub(1) {
-            None => self.pool.write_root(domain, was, bits),
+            None => self.pool.write_root(domain, was, bits, alone),
             Some(group) => self.pool.write_mask(group, domain.id, bits),
         }
+    }
+
+    /// Looks which groups of others have ways that somebody has exclusively. The kernel gives a new group all ways that no group of
+    /// its mode `exclusive` has, ours included.
+    fn look_for_intruders(&mut self, there: &[String]) {
+        let kept: Vec<(DomainId, u32)> = self
+            .domains
+            .iter()
+            .map(|domain| domain.id)
+            .zip(self.ledgers.iter().map(Ledger::exclusive_bits))
+            .filter(|(_, bits)| *bits != 0)
+            .collect();
+        let found = if kept.is_empty() { Vec::new() } else { self.pool.reaching(there, &kept) };
+        if found != self.intruders && !found.is_empty() {
+            tracing::warn!(
+                groups = found.join(", "),
+                "control groups of others can fill ways that functions have exclusively"
+            );
+        }
+        self.intruders = found;
     }
 
     fn not_enforced(&self, index: usize, error: &WriteError) -> AllocateError {
@@ -316,7 +354,12 @@ impl CacheAllocator for ResctrlAllocator {
             tracing::error!(%class, "somebody removed a group of ours: its class is lost");
             moved = last_of_each(moved, self.lose(class));
         }
+        self.look_for_intruders(&there);
         moved
+    }
+
+    fn intruders(&self) -> Vec<String> {
+        self.intruders.clone()
     }
 
     fn close(&mut self) -> Result<(), AllocateError> {

@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::bandwidth;
 use super::config::{OpenError, PREFIX, ResctrlConfig};
 use super::fs::{FsError, ResctrlFs, Told, ToldFile};
 use super::schemata::Schemata;
@@ -50,6 +51,8 @@ pub(super) enum WriteError {
     Fs(#[from] FsError),
     #[error("{} was told {wrote:?} and says {reads:?}: the hardware changed the mask", .path.display())]
     Differs { path: std::path::PathBuf, wrote: String, reads: String },
+    #[error("the root group has not had the ways {0:x} any more: somebody else has taken them")]
+    Taken(u32),
 }
 
 impl Pool {
@@ -225,22 +228,14 @@ impl Pool {
         config: &ResctrlConfig,
         offer: &Offer,
     ) -> Result<(), OpenError> {
-        for (&class, &percent) in &config.bandwidth {
-            let refuse = |reason: String| OpenError::Bandwidth { class, percent, reason };
-            let Some(bandwidth) = offer.bandwidth else {
-                return Err(refuse("this machine has no limits on memory bandwidth".to_owned()));
-            };
-            if u32::from(percent) < bandwidth.least || percent > 100 {
-                return Err(refuse(format!("it has to be {} to 100", bandwidth.least)));
-            }
-        }
+        let in_percent = bandwidth::check(&*self.fs, &self.groups, domains, config, offer)?;
         for index in 0..self.groups.len() {
             let class = ClosId(u16::try_from(index + 1).unwrap_or(u16::MAX));
             let percent = config.bandwidth.get(&class).map(|percent| u32::from(*percent));
             let mut schemata = Schemata::default();
             for domain in domains {
-                if offer.bandwidth.is_some() {
-                    schemata.set("MB", domain.id, percent.unwrap_or(100));
+                if in_percent {
+                    schemata.set(bandwidth::LINE, domain.id, percent.unwrap_or(100));
                 }
                 for line in self.lines {
                     schemata.set(line, domain.id, self.initial(domain));
@@ -250,7 +245,7 @@ impl Pool {
             self.write_group(index).map_err(write_refused)?;
         }
         for domain in domains {
-            self.write_root(domain, None, self.initial(domain)).map_err(write_refused)?;
+            self.write_root(domain, None, self.initial(domain), 0).map_err(write_refused)?;
         }
         Ok(())
     }
@@ -302,6 +297,17 @@ impl Pool {
         gone.map(|(class, _)| class).collect()
     }
 
+    /// Which of the groups `there` are somebody else's and have some of these ways.
+    pub(super) fn reaching(&self, there: &[String], ways: &[(DomainId, u32)]) -> Vec<String> {
+        let others = there.iter().filter(|name| !self.groups.iter().any(|group| group.name == **name));
+        let reaches = |name: &&String| {
+            // What is no control group has no schemata.
+            let text = self.fs.read(&format!("{name}/schemata")).unwrap_or_default();
+            text.parse::<Schemata>().is_ok_and(|schemata| schemata.has_any_of(self.lines, ways))
+        };
+        others.filter(reaches).cloned().collect()
+    }
+
     /// Sets the mask of a group in a domain: one write of all that the group has, then a look whether it came true.
     pub(super) fn write_mask(&mut self, index: usize, domain: DomainId, bits: u32) -> Result<(), WriteError> {
         for line in self.lines {
@@ -318,22 +324,30 @@ impl Pool {
     }
 
     /// Sets what the root group has in a domain, exactly, or changes it from `before`: somebody else may have taken ways
-    /// from it since, which then stay away.
+    /// from it since, which then stay away. Only masks of that group are written.
+    ///
+    /// What is to be somebody's `alone`, and the root group had before, it still has to have: else it is another's by now.
     pub(super) fn write_root(
         &self,
         domain: &CacheDomain,
         before: Option<u32>,
         bits: u32,
+        alone: u32,
     ) -> Result<(), WriteError> {
         let told = Told(&*self.fs);
         let file = told.open("schemata")?;
-        let mut schemata: Schemata = file.read()?.parse().unwrap_or_default();
-        let now = schemata.get(self.lines[0], domain.id).unwrap_or(0);
+        let found: Schemata = file.read()?.parse().unwrap_or_default();
+        let now = found.get(self.lines[0], domain.id).unwrap_or(0);
+        let taken = before.map_or(0, |before| before & alone & !now);
+        if taken != 0 {
+            return Err(WriteError::Taken(taken));
+        }
         let added = before.map_or(bits, |before| bits & !before);
         let wanted = largest_part(domain.geometry.contiguous, now & bits | added);
-        if self.lines.iter().all(|line| schemata.get(line, domain.id) == Some(wanted)) {
+        if self.lines.iter().all(|line| found.get(line, domain.id) == Some(wanted)) {
             return Ok(());
         }
+        let mut schemata = found.only(self.lines);
         for line in self.lines {
             schemata.set(line, domain.id, wanted);
         }
@@ -367,7 +381,7 @@ impl Pool {
         // Another worker keeps ways from the root group, and gives them back itself.
         let others = told.directories("").unwrap_or_default();
         if !others.iter().any(|name| name.starts_with(PREFIX))
-            && let Err(error) = told.write("schemata", &self.root_before.to_string())
+            && let Err(error) = told.write("schemata", &self.root_before.only(self.lines).to_string())
         {
             first.get_or_insert(error);
         }
@@ -399,6 +413,7 @@ pub(super) fn lock(fs: &dyn ResctrlFs) -> Option<Box<dyn Send>> {
 fn write_refused(error: WriteError) -> OpenError {
     match error {
         WriteError::Fs(error) => error.into(),
+        WriteError::Taken(_) => unreachable!("nothing is taken from the root group at the start"),
         WriteError::Differs { path, wrote, reads } => {
             let source = io::Error::other(format!("it says {reads:?} then"));
             FsError { act: super::fs::Act::Write, path, text: Some(wrote), status: String::new(), source }

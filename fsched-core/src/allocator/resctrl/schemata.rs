@@ -43,6 +43,19 @@ impl Schemata {
         }
     }
 
+    /// Of these resources only.
+    pub fn only(&self, resources: &[&str]) -> Self {
+        let lines = self.lines.iter().filter(|line| resources.contains(&line.resource.as_str()));
+        Self { lines: lines.cloned().collect() }
+    }
+
+    /// Whether one of these resources has some of these bits, by domain.
+    pub fn has_any_of(&self, resources: &[&str], bits: &[(DomainId, u32)]) -> bool {
+        resources.iter().any(|resource| {
+            bits.iter().any(|&(domain, bits)| self.get(resource, domain).is_some_and(|has| has & bits != 0))
+        })
+    }
+
     /// The domains of a resource.
     pub fn domains(&self, resource: &str) -> impl Iterator<Item = DomainId> {
         let line = self.lines.iter().find(|line| line.resource == resource);

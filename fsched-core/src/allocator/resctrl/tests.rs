@@ -186,7 +186,7 @@ fn the_geometry_is_what_info_says() {
 
 #[test]
 fn classes_are_the_fewest_over_all_resources() {
-    let bandwidth = Some(FakeBandwidth { closids: 8, least: 10, granularity: 10 });
+    let bandwidth = Some(FakeBandwidth { closids: 8, least: 10, granularity: 10, whole: 100 });
     let fake = FakeKernel::new(FakeMachine { bandwidth, ..FakeMachine::intel() });
     assert_eq!(open(&fake).groups().len(), 7);
     let limited = ResctrlConfig { max_classes: Some(3), ..config() };
@@ -207,7 +207,7 @@ fn code_and_data_have_the_same_mask_where_they_are_apart() {
 
 #[test]
 fn bandwidth_is_limited_per_class() {
-    let bandwidth = Some(FakeBandwidth { closids: 8, least: 10, granularity: 10 });
+    let bandwidth = Some(FakeBandwidth { closids: 8, least: 10, granularity: 10, whole: 100 });
     let fake = FakeKernel::new(FakeMachine { bandwidth, ..FakeMachine::intel() });
     let limits = |percent| ResctrlConfig { bandwidth: BTreeMap::from([(ClosId(2), percent)]), ..config() };
     let mut allocator = open_as(&fake, &[D0], &limits(35)).unwrap();
@@ -226,9 +226,51 @@ fn bandwidth_is_limited_per_class() {
 }
 
 #[test]
+fn bandwidth_that_is_not_in_percent_is_left_as_it_is() {
+    for whole in [2048, u32::MAX] {
+        let bandwidth = Some(FakeBandwidth { closids: 16, least: 1, granularity: 1, whole });
+        let fake = FakeKernel::new(FakeMachine { bandwidth, ..FakeMachine::amd() });
+        for life in 0..2 {
+            let mut allocator = open(&fake);
+            for _ in 0..2 {
+                allocator.acquire(D0, exclusive(2)).unwrap();
+            }
+            let writes = fake.take_writes();
+            assert!(writes.iter().all(|(_, text)| !text.contains("MB")), "life {life}: {writes:?}");
+            assert!(fake.read(&format!("{}/schemata", name(1))).unwrap().contains(&format!("MB:0={whole}")));
+        }
+        let limits = ResctrlConfig { bandwidth: BTreeMap::from([(ClosId(2), 50)]), ..config() };
+        let error = open_as(&fake, &[D0], &limits).unwrap_err();
+        assert!(error.to_string().contains("does not count it in percent"), "{error}");
+    }
+}
+
+#[test]
+fn of_the_root_group_only_masks_are_written() {
+    let ids = [DomainId(0), DomainId(3)];
+    let bandwidth = Some(FakeBandwidth { closids: 16, least: 10, granularity: 10, whole: 100 });
+    let fake = FakeKernel::new(FakeMachine { domains: ids.to_vec(), bandwidth, ..FakeMachine::intel() });
+    let mut allocator = open_as(&fake, &ids, &config()).unwrap();
+    fake.take_writes();
+    let root = || -> Vec<String> {
+        let of_root = fake.take_writes().into_iter().filter(|(path, _)| path == "schemata");
+        of_root.map(|(_, text)| text).collect()
+    };
+    let lease = allocator.acquire(DomainId(3), exclusive(4)).unwrap().lease;
+    assert_eq!(root(), ["L3:0=fffff;3=ffff0\n"]);
+    fake.write("schemata", "MB:0=50\n").unwrap();
+    fake.take_writes();
+    allocator.release(lease).unwrap();
+    assert_eq!(root(), ["L3:0=fffff;3=fffff\n"]);
+    allocator.close().unwrap();
+    assert_eq!(root(), ["L3:0=fffff;3=fffff\n"]);
+    assert!(fake.read("schemata").unwrap().contains("MB:0= 50;3=100"), "what somebody else chose stays");
+}
+
+#[test]
 fn all_of_a_group_is_in_one_write_that_ends_in_a_newline() {
     let ids = [DomainId(0), DomainId(3)];
-    let bandwidth = Some(FakeBandwidth { closids: 16, least: 10, granularity: 10 });
+    let bandwidth = Some(FakeBandwidth { closids: 16, least: 10, granularity: 10, whole: 100 });
     let fake = FakeKernel::new(FakeMachine { domains: ids.to_vec(), bandwidth, ..FakeMachine::intel() });
     let mut allocator = open_as(&fake, &ids, &config()).unwrap();
     fake.take_writes();
@@ -236,6 +278,24 @@ fn all_of_a_group_is_in_one_write_that_ends_in_a_newline() {
     let writes = fake.take_writes();
     let text = "MB:0=100;3=100\nL3:0=fffff;3=f0000\n".to_owned();
     assert_eq!(writes, [(format!("{}/schemata", name(grant.class.0)), text)]);
+}
+
+#[test]
+fn a_new_group_has_its_masks_before_anybody_is_in_it() {
+    let fake = FakeKernel::new(FakeMachine::intel());
+    fake.write("schemata", "L3:0=3ffff\n").unwrap();
+    fake.take_writes();
+    let allocator = open_as(&fake, &[D0], &ResctrlConfig { max_classes: Some(3), ..config() }).unwrap();
+    let writes = fake.take_writes();
+    for group in allocator.groups() {
+        let first = writes.iter().find(|(path, _)| path.starts_with(group.as_str()));
+        assert_eq!(
+            first,
+            Some(&(format!("{group}/schemata"), "L3:0=3ffff\n".to_owned())),
+            "the kernel gives all ways"
+        );
+    }
+    assert!(!writes.iter().any(|(path, _)| path.ends_with("tasks")), "{writes:?}");
 }
 
 #[test]
@@ -460,6 +520,29 @@ fn groups_of_others_are_counted_and_never_touched() {
 }
 
 #[test]
+fn a_group_that_reaches_into_exclusive_ways_is_told_of() {
+    let fake = FakeKernel::new(FakeMachine { domains: vec![D0, DomainId(3)], ..FakeMachine::intel() });
+    let mut allocator =
+        open_as(&fake, &[D0, DomainId(3)], &ResctrlConfig { max_classes: Some(4), ..config() }).unwrap();
+    fake.make_group("later").unwrap();
+    allocator.check();
+    assert_eq!(allocator.intruders(), Vec::<String>::new(), "nothing is exclusive");
+    let grant = allocator.acquire(DomainId(3), exclusive(4)).unwrap();
+    allocator.check();
+    assert_eq!(allocator.intruders(), ["later"], "a new group has all ways");
+    assert_eq!(grant.mask.bits(), 0xf);
+    fake.write("later/schemata", "L3:0=f;3=ffff0\n").unwrap();
+    allocator.check();
+    assert_eq!(allocator.intruders(), Vec::<String>::new());
+    fake.write("later/schemata", "L3:3=18\n").unwrap();
+    allocator.check();
+    assert_eq!(allocator.intruders(), ["later"]);
+    allocator.release(grant.lease).unwrap();
+    allocator.check();
+    assert_eq!(allocator.intruders(), Vec::<String>::new());
+}
+
+#[test]
 fn no_class_left_is_said_and_so_is_why() {
     let fake = FakeKernel::new(FakeMachine { closids: 3, ..FakeMachine::intel() });
     for group in ["COS1", "COS2"] {
@@ -527,6 +610,31 @@ fn two_workers_on_one_host_leave_each_other_alone() {
     two.release(theirs.lease).unwrap();
     two.close().unwrap();
     assert_eq!(fake.groups(), Vec::<String>::new());
+}
+
+#[test]
+fn what_another_worker_has_taken_since_is_not_given_again() {
+    for machine in [FakeMachine::intel(), FakeMachine { domains: vec![D0], ..FakeMachine::amd() }] {
+        let fake = FakeKernel::new(machine);
+        let whole = fake.mask("", D0).unwrap();
+        let few = |key| ResctrlConfig { max_classes: Some(4), ..ResctrlConfig::new(WorkerKey([key; 16])) };
+        let mut one = open_as(&fake, &[D0], &few(0xab)).unwrap();
+        let mut two = open_as(&fake, &[D0], &few(0xcd)).unwrap();
+        let held = one.acquire(D0, exclusive(6)).unwrap();
+        let error = two.acquire(D0, exclusive(4)).unwrap_err();
+        let said =
+            matches!(&error, AllocateError::Enforcement { reason, .. } if reason.contains("somebody else"));
+        assert!(said, "{error}");
+        assert_eq!(fake.mask("", D0), Some(whole & !held.mask.bits()));
+        disk_is_ledger(&one, &fake, D0);
+        one.release(held.lease).unwrap();
+        let now = two.acquire(D0, exclusive(4)).unwrap();
+        assert_eq!(fake.mask("", D0), Some(whole & !now.mask.bits()));
+        two.release(now.lease).unwrap();
+        one.close().unwrap();
+        two.close().unwrap();
+        assert_eq!(fake.mask("", D0), Some(whole));
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use crate::allocator::resctrl::PREFIX;
+use crate::allocator::resctrl::{PREFIX, Schemata};
 
 /// The control groups that there are beside the root group, by name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -14,6 +14,8 @@ pub struct Groups {
     pub ours: Vec<String>,
     /// Made by others: they hold classes, and are never touched.
     pub foreign: Vec<String>,
+    /// Which of those have ways that a worker keeps from the root group: exclusive ways of a function.
+    pub intruders: Vec<String>,
 }
 
 impl Groups {
@@ -47,6 +49,24 @@ impl Groups {
         }
         found.ours.sort();
         found.foreign.sort();
+        let schemata = |group: &str| -> Schemata {
+            let text = fs::read_to_string(mount.join(group).join("schemata")).unwrap_or_default();
+            text.parse().unwrap_or_default()
+        };
+        let root = schemata("");
+        for line in ["L3", "L3CODE", "L3DATA"] {
+            let ours: Vec<Schemata> = found.ours.iter().map(|group| schemata(group)).collect();
+            let kept = |domain| {
+                let ours =
+                    ours.iter().filter_map(|group| group.get(line, domain)).fold(0, |all, bits| all | bits);
+                (domain, ours & !root.get(line, domain).unwrap_or(0))
+            };
+            let kept: Vec<_> = root.domains(line).map(kept).collect();
+            let reaches = |group: &&String| schemata(group).has_any_of(&[line], &kept);
+            found.intruders.extend(found.foreign.iter().filter(reaches).cloned());
+        }
+        found.intruders.sort();
+        found.intruders.dedup();
         Ok(found)
     }
 }
@@ -74,5 +94,32 @@ mod tests {
             "the allocator takes it for somebody else's"
         );
         assert_eq!(groups.workers(), BTreeMap::from([("ab", 2), ("cd", 1)]));
+    }
+
+    #[test]
+    fn who_of_the_others_has_exclusive_ways_is_found() {
+        let mount = tempfile::tempdir().unwrap();
+        let groups = [
+            ("", "ff0;1=fff"),
+            ("fsched-ab.1", "00f;1=fff"),
+            ("fsched-ab.2", "ff0;1=fff"),
+            ("wide", "fff;1=fff"),
+            ("apart", "ff0;1=00f"),
+        ];
+        for (name, masks) in groups {
+            fs::create_dir_all(mount.path().join(name)).unwrap();
+            fs::write(
+                mount.path().join(name).join("schemata"),
+                format!("    MB:0=100;1=100\n    L3:0={masks}\n"),
+            )
+            .unwrap();
+        }
+        assert_eq!(Groups::list(mount.path()).unwrap().intruders, ["wide"]);
+        fs::write(mount.path().join("schemata"), "L3:0=fff;1=fff\n").unwrap();
+        assert_eq!(
+            Groups::list(mount.path()).unwrap().intruders,
+            Vec::<String>::new(),
+            "nothing is exclusive"
+        );
     }
 }

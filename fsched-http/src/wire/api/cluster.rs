@@ -58,6 +58,10 @@ pub struct WorkerBody {
     #[schema(value_type = Vec<Object>, example = json!([{"domain": 0, "class": 1, "occupancy": 3_145_728}]))]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<ClassUse>,
+    /// Control groups of others that can fill ways which functions have exclusively there: those functions are not kept apart from
+    /// what runs in them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub intruders: Vec<String>,
     /// Seconds since it was last heard of; not there where it was not since the master was started.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_seen_secs: Option<f64>,
@@ -119,6 +123,7 @@ impl From<WorkerInfo> for WorkerBody {
             domains,
             last_seen_secs: info.silence.map(|silence| silence.as_secs_f64()),
             classes: info.heartbeat.as_ref().map_or_else(Vec::new, |heartbeat| heartbeat.classes.clone()),
+            intruders: info.heartbeat.as_ref().map_or_else(Vec::new, |heartbeat| heartbeat.intruders.clone()),
             version: info.heartbeat.map(|heartbeat| heartbeat.version),
         }
     }

@@ -125,6 +125,7 @@ fn worker() -> WorkerInfo {
         free_swap: Bytes::mib(512),
         domains: vec![status],
         classes: vec![ClassUse { domain: DomainId(0), class: ClosId(1), monitored: monitored() }],
+        intruders: vec!["COS1".to_owned()],
         running: Vec::new(),
         stopping: false,
     };

@@ -15,7 +15,7 @@ impl State {
                 values.insert((*line, *domain), self.machine.all_ways());
             }
             if self.has_bandwidth() {
-                values.insert(("MB", *domain), 100);
+                values.insert(("MB", *domain), self.whole_bandwidth());
             }
         }
         let cpus = (0..self.machine.cpus).collect();
@@ -66,7 +66,8 @@ impl State {
             }
         }
         if self.has_bandwidth() {
-            values.extend(self.machine.domains.iter().map(|domain| (("MB", *domain), 100)));
+            let whole = self.whole_bandwidth();
+            values.extend(self.machine.domains.iter().map(|domain| (("MB", *domain), whole)));
         }
         let group = Group { closid, exclusive: false, values, tasks: BTreeSet::new(), cpus: BTreeSet::new() };
         self.groups.insert(path.to_owned(), group);

@@ -28,7 +28,7 @@ use parking_lot::Mutex;
 use super::fs::{Act, ResctrlFs};
 use crate::cache::DomainId;
 
-/// Memory bandwidth of a pretended machine, in percent.
+/// Memory bandwidth of a pretended machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FakeBandwidth {
     /// Classes that it has, the root's included.
@@ -37,6 +37,8 @@ pub struct FakeBandwidth {
     pub least: u32,
     /// What values are rounded up to.
     pub granularity: u32,
+    /// The most that can be set, and what a group has that nobody limits: 100 percent; 2048 eighths of GB/s on AMD.
+    pub whole: u32,
 }
 
 /// Monitoring of a pretended machine.

@@ -26,6 +26,11 @@ impl State {
         self.machine.bandwidth.is_some() && !self.machine.monitor_only
     }
 
+    /// The bandwidth of a group that nobody limits.
+    pub(super) fn whole_bandwidth(&self) -> u32 {
+        self.machine.bandwidth.map_or(0, |bandwidth| bandwidth.whole)
+    }
+
     pub(super) fn show_schemata(&self, group: &str) -> String {
         let mut text = String::new();
         let width = match (self.machine.cdp_capable, self.has_bandwidth()) {
@@ -41,7 +46,8 @@ impl State {
             let _ = writeln!(text, "{name:>width$}:{}", shown.join(";"));
         };
         if self.has_bandwidth() {
-            line(MB, &|value| format!("{value:3}"));
+            let width = self.whole_bandwidth().to_string().len();
+            line(MB, &|value| format!("{value:width$}"));
         }
         let digits = self.machine.ways.div_ceil(4) as usize;
         for name in self.cache_lines() {
@@ -149,8 +155,8 @@ impl State {
         let Some(value) = number(text, 10).and_then(|value| u32::try_from(value).ok()) else {
             return Err(Some(format!("Invalid MB value {text}")));
         };
-        if value < machine.least || value > 100 {
-            return Err(Some(format!("MB value {value} out of range [{},100]", machine.least)));
+        if value < machine.least || value > machine.whole {
+            return Err(Some(format!("MB value {value} out of range [{},{}]", machine.least, machine.whole)));
         }
         Ok(value.next_multiple_of(machine.granularity))
     }

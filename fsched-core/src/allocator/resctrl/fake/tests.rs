@@ -101,7 +101,7 @@ fn amd_takes_any_mask_also_none() {
 
 #[test]
 fn bandwidth_has_a_range_and_is_rounded_up() {
-    let bandwidth = FakeBandwidth { closids: 8, least: 10, granularity: 10 };
+    let bandwidth = FakeBandwidth { closids: 8, least: 10, granularity: 10, whole: 100 };
     let kernel = FakeKernel::new(FakeMachine { bandwidth: Some(bandwidth), ..FakeMachine::intel() });
     let script =
         [write("schemata", "MB:0=5\n"), write("schemata", "MB:0=101\n"), write("schemata", "MB:0=55\n")];
