@@ -59,7 +59,8 @@ pub struct EvalArgs {
     /// Sharers cost their slowdown to the power of this: 1 is for the mean alone, more also for fairness
     #[arg(long, default_value_t = POWER, value_parser = power)]
     power: f64,
-    /// How much more than the least a sharing may cost that is fairer: this part of it, per runner beyond one a class and way
+    /// How much more than the least a sharing may cost that is fairer: this part of it, per runner beyond one a class (half a one
+    /// where there are none) and way
     #[arg(long, default_value_t = FAIRNESS, value_parser = fairness)]
     fairness: f64,
 }

@@ -60,7 +60,7 @@ pub struct SharingProblem<'a> {
     /// differences between them.
     pub power: f64,
     /// How much more than the least a sharing may cost that is fairer: this part of it, times the number of runners beyond one
-    /// for each group, over the number of ways. 0: the least cost, whoever pays it.
+    /// for each group, and half a runner where there are none, over the number of ways. 0: the least cost, whoever pays it.
     pub fairness: f64,
 }
 
@@ -68,7 +68,7 @@ impl SharingProblem<'_> {
     /// How much more than the least may be paid for fairness, as a part of it.
     fn slack(&self) -> f64 {
         let beyond = self.members.len().saturating_sub(self.most_groups());
-        self.fairness * beyond as f64 / f64::from(self.ways.max(1))
+        self.fairness * (beyond as f64).max(0.5) / f64::from(self.ways.max(1))
     }
 
     /// The most groups that can have a mask.

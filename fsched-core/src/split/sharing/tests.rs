@@ -115,7 +115,7 @@ proptest! {
             (sharing.cost, most / least)
         };
         let (plain, fair) = (found(0.0), found(0.3));
-        let beyond = members.len().saturating_sub(usize::from(classes)) as f64;
+        let beyond = (members.len().saturating_sub(usize::from(classes)) as f64).max(0.5);
         prop_assert!(fair.0 >= plain.0 && fair.0 <= plain.0 * (1.0 + 0.3 * beyond / 6.0) * (1.0 + 1e-12));
         prop_assert!(fair.1 <= plain.1 * (1.0 + 1e-12), "{fair:?} {plain:?}");
     }
