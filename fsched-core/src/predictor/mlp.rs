@@ -69,9 +69,9 @@ pub enum BuildError {
 /// - A function never seen is said to take a second, give or take a factor of a thousand.
 ///
 /// What is known of a function, across its sizes and at each, is worked out anew when a benchmark or a new cache or size
-/// says more, and at every eighth other run; what is known at one size also while there were few runs, and at once when
-/// a run takes longer or shorter than was thought possible. In between a prediction is a table look-up; its answers
-/// depend on the samples alone, not on when it was asked.
+/// says more, and at every eighth other run where times have moved by more than they scatter; what is known at one size also while
+/// there were few runs, and at once when a run takes longer or shorter than was thought possible. In between a prediction is
+/// a table look-up; its answers depend on the samples alone, not on when it was asked.
 pub struct MlpPredictor {
     model: Arc<Model>,
     choice: Choice,
@@ -129,8 +129,12 @@ const MIB: f64 = (1 << 20) as f64;
 const MAX_WEIGHED: usize = 12;
 /// The most curves kept per function.
 const MAX_CURVES: usize = 64;
-/// After how many runs that say nothing new what is known is worked out again.
+/// After how many runs that say nothing new it is looked whether what is known has moved.
 const STALE: u8 = 8;
+/// By how much a time has to move, as a logarithm, before anything is worked out anew.
+const SLIGHT: f64 = 0.01;
+/// The same, as a part of its interval: the median of a few runs moves by as much without any reason.
+const SCATTER: f64 = 0.25;
 /// How many runs at a size are few: each of them changes what is known there.
 const FEW: u8 = 8;
 /// How much single runs scatter where nothing else is known: a 90 % interval's half, as a logarithm.
@@ -289,8 +293,13 @@ impl Function {
         self.since += 1;
         let new =
             before != (caches(self), self.history.whole_cache()) || sizes != self.history.sizes().count();
-        if new || sample.benchmark || !sample.origin.is_run() || self.since >= STALE {
+        if new || sample.benchmark || !sample.origin.is_run() {
             self.work_out();
+        } else if self.since >= STALE {
+            self.since = 0;
+            if self.own.iter().any(|(size, own)| moved(&own.points, &self.points_at(*size))) {
+                self.work_out();
+            }
         } else if self.changes_what_is_known(sample) {
             self.work_out_at(sample.input_size);
         }
@@ -311,8 +320,11 @@ impl Function {
 
     fn work_out_at(&mut self, input_size: InputSize) {
         let points = self.points_at(input_size);
-        self.own.entry(input_size).or_default().points = points;
-        self.curves.get_mut().remove(&input_size);
+        let own = self.own.entry(input_size).or_default();
+        if moved(&own.points, &points) {
+            own.points = points;
+            self.curves.get_mut().remove(&input_size);
+        }
     }
 
     /// Counts the run; says whether it is one of few, or not what was expected.
@@ -377,6 +389,16 @@ fn sane(estimate: Estimate) -> Estimate {
         low: sane_seconds(estimate.low).min(seconds),
         high: sane_seconds(estimate.high).max(seconds),
     }
+}
+
+/// Whether what was seen is no longer what it was, by more than runs scatter anyway.
+fn moved(before: &[(f64, Estimate)], now: &[(f64, Estimate)]) -> bool {
+    let apart = |before: &Estimate, now: &Estimate| {
+        let slack = SLIGHT.max(SCATTER * (before.high / before.low).ln());
+        let far = |before: f64, now: f64| (now / before).ln().abs() > slack;
+        far(before.seconds, now.seconds) || far(before.low, now.low) || far(before.high, now.high)
+    };
+    before.len() != now.len() || before.iter().zip(now).any(|(b, n)| b.0 != n.0 || apart(&b.1, &n.1))
 }
 
 /// The curve that an answer describes, through what was measured.

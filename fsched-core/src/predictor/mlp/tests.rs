@@ -126,6 +126,25 @@ fn a_function_that_changed_is_learnt_anew_within_eight_runs_at_one_cache() {
     assert!((at / 4.0 - 1.0).abs() < 0.01, "{at}");
 }
 
+/// Runs of 8 s that scatter by 4 %, `factor` times as long.
+fn scattered(predictor: &mut MlpPredictor, runs: u32, factor: f64) {
+    for i in 0..runs {
+        predictor.observe(&run(1, 8000, 20, factor * 8.0 * (0.96 + 0.02 * f64::from(i % 5))));
+    }
+}
+
+#[test]
+fn a_curve_stays_while_runs_scatter_as_before_and_follows_them_where_they_go() {
+    let mut predictor = taught([]);
+    scattered(&mut predictor, 40, 1.0);
+    let before = curve_at(&predictor, 8000);
+    scattered(&mut predictor, 40, 1.0);
+    assert!(Arc::ptr_eq(&before, &curve_at(&predictor, 8000)), "drawn anew for nothing");
+    scattered(&mut predictor, 40, 1.1);
+    let at = curve_at(&predictor, 8000).at(Bytes::mib(20)).seconds;
+    assert!((at / 8.8 - 1.0).abs() < 0.03, "{at}");
+}
+
 #[test]
 fn a_slower_worker_does_not_make_a_function_slower() {
     let mut predictor = cliffs(&[8000]);
