@@ -135,6 +135,8 @@ const STALE: u8 = 8;
 const SLIGHT: f64 = 0.01;
 /// The same, as a part of its interval: the median of a few runs moves by as much without any reason.
 const SCATTER: f64 = 0.25;
+/// The same for the ends of the interval, which scatter more.
+const ENDS_SCATTER: f64 = 0.5;
 /// How many runs at a size are few: each of them changes what is known there.
 const FEW: u8 = 8;
 /// How much single runs scatter where nothing else is known: a 90 % interval's half, as a logarithm.
@@ -394,9 +396,11 @@ fn sane(estimate: Estimate) -> Estimate {
 /// Whether what was seen is no longer what it was, by more than runs scatter anyway.
 fn moved(before: &[(f64, Estimate)], now: &[(f64, Estimate)]) -> bool {
     let apart = |before: &Estimate, now: &Estimate| {
-        let slack = SLIGHT.max(SCATTER * (before.high / before.low).ln());
-        let far = |before: f64, now: f64| (now / before).ln().abs() > slack;
-        far(before.seconds, now.seconds) || far(before.low, now.low) || far(before.high, now.high)
+        let interval = (before.high / before.low).ln();
+        let far = |before: f64, now: f64, part: f64| (now / before).ln().abs() > SLIGHT.max(part * interval);
+        far(before.seconds, now.seconds, SCATTER)
+            || far(before.low, now.low, ENDS_SCATTER)
+            || far(before.high, now.high, ENDS_SCATTER)
     };
     before.len() != now.len() || before.iter().zip(now).any(|(b, n)| b.0 != n.0 || apart(&b.1, &n.1))
 }

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::quality::RandomState;
 use fsched_core::curve::Curve;
 use serde::de::Error as _;
 use serde::ser::Error as _;
@@ -20,7 +21,7 @@ const KEPT: usize = 256;
 thread_local! {
     /// By where they lie, which they do as long as they are remembered.
     static WRITTEN: RefCell<HashMap<usize, Entry>> = RefCell::default();
-    static READ: RefCell<HashMap<Box<str>, Arc<Curve>>> = RefCell::default();
+    static READ: RefCell<HashMap<Box<str>, Arc<Curve>, RandomState>> = RefCell::default();
 }
 
 pub(super) fn serialize<S: Serializer>(curve: &Arc<Curve>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -38,16 +39,16 @@ pub(super) fn serialize<S: Serializer>(curve: &Arc<Curve>, serializer: S) -> Res
 }
 
 pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<Curve>, D::Error> {
-    let text = Box::<str>::from(Box::<RawValue>::deserialize(deserializer)?);
+    let text = <&RawValue>::deserialize(deserializer)?.get();
     READ.with_borrow_mut(|read| {
-        if let Some(curve) = read.get(&text) {
+        if let Some(curve) = read.get(text) {
             return Ok(Arc::clone(curve));
         }
-        let curve = Arc::new(serde_json::from_str(&text).map_err(D::Error::custom)?);
+        let curve = Arc::new(serde_json::from_str(text).map_err(D::Error::custom)?);
         if read.len() >= KEPT {
             read.clear();
         }
-        read.insert(text, Arc::clone(&curve));
+        read.insert(text.into(), Arc::clone(&curve));
         Ok(curve)
     })
 }
