@@ -256,8 +256,13 @@ fn groups_of_others_are_never_touched() {
     let mut allowed = open();
     let all = allowed.groups().len();
     allowed.close().expect("everything can be given back");
-    let line = if schemata_of("").get("L3", domain).is_some() { "L3" } else { "L3DATA" };
-    fs::write(foreign.join("schemata"), format!("{line}:{domain}=3\n")).expect("a mask");
+    let lines: &[&str] =
+        if schemata_of("").get("L3", domain).is_some() { &["L3"] } else { &["L3DATA", "L3CODE"] };
+    let set = |mask: &str| {
+        let text: String = lines.iter().map(|line| format!("{line}:{domain}={mask}\n")).collect();
+        fs::write(foreign.join("schemata"), text).expect("a mask");
+    };
+    set("3");
     let theirs = schemata_of("COS1");
     let mut allocator = open();
     assert_eq!(allocator.foreign().groups, ["COS1"]);
@@ -267,6 +272,15 @@ fn groups_of_others_are_never_touched() {
         assert_eq!(grant.mask.bits() & 3, 0, "ways that others keep for themselves are left alone");
     }
     assert_eq!(schemata_of("COS1"), theirs);
+    allocator.acquire(domain, CacheAsk::Exclusive(Ways::clamped(2))).expect("ways are free");
+    allocator.check();
+    assert_eq!(allocator.intruders(), Vec::<String>::new());
+    let mask =
+        fs::read_to_string(format!("{RESCTRL}/info/{}/cbm_mask", lines[0])).expect("there is such a file");
+    set(mask.trim());
+    let theirs = schemata_of("COS1");
+    allocator.check();
+    assert_eq!(allocator.intruders(), ["COS1"], "it can fill what somebody has exclusively");
     allocator.close().expect("everything can be given back");
     assert_eq!(schemata_of("COS1"), theirs);
     fs::remove_dir(&foreign).expect("it is ours, here");
