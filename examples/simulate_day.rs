@@ -16,12 +16,12 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 fn main() {
     let machines = vec![MachineConfig::nominal(4, 20); 2];
-    // Six functions that take a minute, called so that half of the cores are busy in the mean.
-    let day: Arc<dyn Trace> = Arc::new(Synthetic::new(&[60.0; 6], Pattern::Diurnal, 24 * HOUR, 4.0));
+    // Six functions that take two minutes, called so that three of eight cores are busy in the mean.
+    let day: Arc<dyn Trace> = Arc::new(Synthetic::new(&[120.0; 6], Pattern::Diurnal, 24 * HOUR, 3.0));
     let (parts, _) = parts(&*day, 8.0, 1, Random::new(1), |_| false);
     let geometry = machines[0].domains[0].geometry;
     let functions: Arc<[SimFunction]> =
-        adversarial(Adversary::Cliffs, &vec![60.0; parts.len()], &geometry, Random::new(2)).into();
+        adversarial(Adversary::Cliffs, &vec![120.0; parts.len()], &geometry, Random::new(2)).into();
     let start = START + Duration::from_secs(5);
     let calls = Replay::new(&day, &parts, Arc::clone(&functions), geometry, start, &Random::new(3));
     let policy = Platform { scheduler: SchedulerConfig::default(), predictions: Predictions::Oracle(1.0) };
