@@ -34,7 +34,7 @@ impl Predictor for LastTime {
         let nearest = seen.min_by_key(|((_, size), _)| size.0.abs_diff(input_size.0));
         let (seconds, factor) = nearest.map_or((1.0, 1000.0), |(_, &seconds)| (seconds, 2.0));
         let curve = Curve::flat(seconds, factor, Provenance::Prior);
-        Prediction { knowledge: self.sightings.knowledge(function, input_size), curve: curve.into() }
+        Prediction::new(self.sightings.knowledge(function, input_size), curve)
     }
 
     fn next_probe(&self, _: FunctionId, _: InputSize, bench: &Bench<'_>) -> Option<Ways> {
@@ -51,7 +51,7 @@ fn main() {
         mine.observe(&Sample::unenforced(function, InputSize(size), worker, cache, millis(time)));
     }
     for size in [100, 190, 1000] {
-        let Prediction { knowledge, curve } = mine.predict(function, InputSize(size));
+        let Prediction { knowledge, curve, .. } = mine.predict(function, InputSize(size));
         println!("input size {size}: {knowledge:?}, {:.0} ms", curve.at(cache).seconds * 1e3);
     }
     conformance::check(LastTime::default);

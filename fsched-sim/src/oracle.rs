@@ -41,7 +41,7 @@ impl Predictor for Oracle {
     fn predict(&self, function: FunctionId, input_size: InputSize) -> Prediction {
         let number = (function.0 as usize).saturating_sub(1).min(self.functions.len() - 1);
         let curve = self.functions[number].times(input_size, self.errors[number]);
-        Prediction { knowledge: self.sightings.knowledge(function, input_size), curve: Arc::new(curve) }
+        Prediction::new(self.sightings.knowledge(function, input_size), curve)
     }
 
     fn next_probe(&self, _: FunctionId, _: InputSize, bench: &Bench<'_>) -> Option<Ways> {

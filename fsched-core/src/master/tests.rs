@@ -17,7 +17,6 @@ mod workers;
 mod world;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;

@@ -1,7 +1,6 @@
 //! The original fsched's form: `a + b/(1+√(x−1))`.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -144,10 +143,8 @@ impl Predictor for AsymptoticPredictor {
         let known = self.functions.get(&function).and_then(|history| {
             Some(self.known_curve(history, input_size)?.with_traffic(history.traffic(input_size)))
         });
-        Prediction {
-            knowledge: self.sightings.knowledge(function, input_size),
-            curve: Arc::new(known.unwrap_or_else(unknown_curve)),
-        }
+        let knowledge = self.sightings.knowledge(function, input_size);
+        Prediction::new(knowledge, known.unwrap_or_else(unknown_curve))
     }
 
     /// Evenly spread, ends included.
@@ -321,7 +318,7 @@ mod tests {
     #[test]
     fn exact_data_is_recovered() {
         let predictor = taught(&[8], |_, x| 2.0 + 3.0 * basis(x));
-        let Prediction { knowledge, curve } = predictor.predict(FunctionId(1), InputSize(8));
+        let Prediction { knowledge, curve, .. } = predictor.predict(FunctionId(1), InputSize(8));
         assert_eq!(knowledge, Knowledge::Benchmarked);
         assert_eq!(curve.provenance(), Provenance::Measured);
         for ways in 1..=20 {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::cache::{CacheGeometry, Ways};
-use crate::curve::Curve;
+use crate::predictor::Prediction;
 
 /// How to choose the ways to ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -56,12 +56,17 @@ impl Choice {
 /// The ways to ask for on a cache of this shape, when one costs `generosity` (seconds, zero or negative).
 ///
 /// Whole costs are compared, not slopes: real curves are cliffs, and the slope before a cliff says nothing.
-pub(super) fn choose(curve: &Curve, geometry: &CacheGeometry, generosity: f64, choice: &Choice) -> Ways {
-    let enough = curve.fewest_ways_within(geometry, choice.tolerance * (1.0 + 1e-9));
+pub(super) fn choose(
+    prediction: &Prediction,
+    geometry: &CacheGeometry,
+    generosity: f64,
+    choice: &Choice,
+) -> Ways {
+    let enough = prediction.enough(geometry, choice.tolerance * (1.0 + 1e-9));
     if !choice.priced || generosity.is_nan() || generosity >= 0.0 {
         return enough;
     }
-    let seconds = |ways| curve.seconds(geometry, Ways::clamped(ways));
+    let seconds = |ways| prediction.curve.seconds(geometry, Ways::clamped(ways));
     let worth = crate::split::ways_worth(seconds, -generosity, enough.get());
     Ways::clamped(worth.max(geometry.min_ways.get()))
 }
@@ -70,14 +75,16 @@ pub(super) fn choose(curve: &Curve, geometry: &CacheGeometry, generosity: f64, c
 mod tests {
     use super::*;
     use crate::cache::Bytes;
-    use crate::curve::{CurvePoint, Provenance};
+    use crate::curve::{Curve, CurvePoint, Provenance};
+    use crate::predictor::Knowledge;
     use crate::predictor::tests::geometry;
 
     /// Flat, then a cliff at 8 MiB, flat again.
-    fn cliff() -> Curve {
+    fn cliff() -> Prediction {
         let point =
             |mib, seconds| CurvePoint { cache: Bytes::mib(mib), seconds, low: seconds, high: seconds };
-        Curve::new(vec![point(1, 2.0), point(7, 2.0), point(8, 1.0)], Provenance::Measured).unwrap()
+        let points = vec![point(1, 2.0), point(7, 2.0), point(8, 1.0)];
+        Prediction::new(Knowledge::Benchmarked, Curve::new(points, Provenance::Measured).unwrap())
     }
 
     #[test]

@@ -118,6 +118,12 @@ impl Fit {
         if self.provenance == Provenance::Prior { edge * ratio } else { edge }
     }
 
+    /// Whether it was seen with these caches, or between them shows a curve.
+    pub(super) fn knows(&self, mut caches: impl Iterator<Item = Bytes>) -> bool {
+        let seen = |cache: Bytes| self.caches().any(|at| (at - cache.0.max(1) as f64).abs() < 0.5);
+        self.provenance != Provenance::Prior || caches.all(seen)
+    }
+
     /// Where it was measured, bytes.
     pub(super) fn caches(&self) -> impl Iterator<Item = f64> {
         self.points.iter().map(|(cache, _)| *cache)

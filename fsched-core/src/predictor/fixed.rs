@@ -69,10 +69,8 @@ impl Predictor for FixedPredictor {
 
     fn predict(&self, function: FunctionId, input_size: InputSize) -> Prediction {
         let own = self.sizes.get(&(function, input_size)).or_else(|| self.functions.get(&function));
-        Prediction {
-            knowledge: self.sightings.knowledge(function, input_size),
-            curve: Arc::clone(own.unwrap_or(&self.default)),
-        }
+        let knowledge = self.sightings.knowledge(function, input_size);
+        Prediction::new(knowledge, Arc::clone(own.unwrap_or(&self.default)))
     }
 
     /// There is nothing to learn: one run shows that the function works.

@@ -222,6 +222,17 @@ impl AtSize {
         self.caches.iter().map(|at| (at.cache, at.runs.summary()))
     }
 
+    /// Whether the caches it was measured at reach from few to nearly `most`: what is best there is known, and how bad it gets.
+    pub(super) fn is_wide(&self, most: Bytes) -> bool {
+        let (Some(first), Some(last)) = (self.caches.first(), self.caches.last()) else { return false };
+        self.is_curve() && last.cache.0 >= most.0 / 10 * 9 && first.cache.0 <= most.0 / 3
+    }
+
+    /// When it ran last, counted in samples of its function.
+    pub(super) fn last_seen(&self) -> u64 {
+        self.last_seen
+    }
+
     /// Whether the caches it was measured at show the shape of its curve.
     pub(super) fn is_curve(&self) -> bool {
         let edge = |at: Option<&AtCache>| at.map_or(1.0, |at| at.cache.0.max(1) as f64);

@@ -1,7 +1,6 @@
 //! What was seen, joined by lines and shifted across input sizes.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use crate::cache::{Bytes, Ways};
 use crate::curve::{Curve, Provenance};
@@ -50,10 +49,8 @@ impl Predictor for InterpolatingPredictor {
         let known = self.functions.get(&function).and_then(|history| {
             Some(known_curve(history, input_size)?.with_traffic(history.traffic(input_size)))
         });
-        Prediction {
-            knowledge: self.sightings.knowledge(function, input_size),
-            curve: Arc::new(known.unwrap_or_else(unknown_curve)),
-        }
+        let knowledge = self.sightings.knowledge(function, input_size);
+        Prediction::new(knowledge, known.unwrap_or_else(unknown_curve))
     }
 
     /// The most and the least, then bisects where the fewest ways within 5 % of the best must lie.
@@ -224,6 +221,8 @@ fn power_law<'a>(sizes: impl Iterator<Item = (InputSize, &'a AtSize)>, history: 
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::predictor::Knowledge;
     use crate::predictor::tests::{benchmark, geometry, profile, run, unenforced};

@@ -7,18 +7,19 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use crate::cache::{CacheGeometry, Ways};
-use crate::curve::{Curve, Provenance};
+use crate::cache::{Bytes, CacheGeometry, Ways};
+use crate::curve::{Curve, CurvePoint, Provenance};
 use crate::function::InputSize;
 use crate::id::FunctionId;
 use crate::predictor::choose::{Choice, choose};
 use crate::predictor::engine::answer::{Answer, Question, prior_slowdown};
-use crate::predictor::engine::candidates::{Candidates, Known};
+use crate::predictor::engine::candidates::{Candidates, Known, bracket};
 use crate::predictor::engine::model::{Model, ModelError};
 use crate::predictor::engine::plan;
 use crate::predictor::engine::shape::{GRID, Point, Seen, read};
+use crate::predictor::engine::spots::Spot;
 use crate::predictor::fit::{Estimate, Fit, curve};
-use crate::predictor::history::{History, sane_seconds};
+use crate::predictor::history::{AtSize, History, sane_seconds};
 use crate::predictor::interpolating::{known_curve, unknown_curve};
 use crate::predictor::speeds::Speeds;
 use crate::predictor::{Bench, Prediction, Predictor, Sightings, probe};
@@ -96,7 +97,14 @@ struct Function {
     /// Runs since `across` was worked out.
     since: u8,
     /// Curves asked for since something changed.
-    curves: Mutex<BTreeMap<InputSize, Arc<Curve>>>,
+    curves: Mutex<BTreeMap<InputSize, Drawn>>,
+}
+
+/// A curve asked for, and how much cache is taken to be good enough there.
+#[derive(Debug, Clone)]
+struct Drawn {
+    curve: Arc<Curve>,
+    enough: Option<Bytes>,
 }
 
 /// What was seen at one size.
@@ -115,11 +123,18 @@ struct Across {
     unit: f64,
     known: Known,
     provenance: Provenance,
+    /// Whether some size was measured from few to nearly all ways: then what was seen less widely counts point by point.
+    has_wide: bool,
 }
 
 impl Default for Across {
     fn default() -> Self {
-        Self { unit: MIB, known: Known::new(Vec::new(), None), provenance: Provenance::Prior }
+        Self {
+            unit: MIB,
+            known: Known::new(Vec::new(), None),
+            provenance: Provenance::Prior,
+            has_wide: false,
+        }
     }
 }
 
@@ -129,6 +144,8 @@ const MIB: f64 = (1 << 20) as f64;
 const MAX_WEIGHED: usize = 12;
 /// The most curves kept per function.
 const MAX_CURVES: usize = 64;
+/// The most single runs at other sizes that are weighed.
+const MAX_SPOTS: usize = 32;
 /// After how many runs that say nothing new it is looked whether what is known has moved.
 const STALE: u8 = 8;
 /// By how much a time has to move, as a logarithm, before anything is worked out anew.
@@ -171,15 +188,21 @@ impl MlpPredictor {
         Ok(Self::new(Arc::new(model), config.choice))
     }
 
-    fn curve(&self, function: &Function, input_size: InputSize) -> Option<Curve> {
+    fn curve(&self, function: &Function, input_size: InputSize) -> Option<(Curve, Option<Bytes>)> {
         let own = function.own.get(&input_size).map_or(&[][..], |own| &own.points);
-        let Across { unit, known, provenance } = &function.across;
+        let Across { unit, known, provenance, has_wide } = &function.across;
         let size = logarithm(input_size);
-        let points: Vec<Point> =
-            own.iter().map(|(units, estimate)| (*units, estimate.seconds.ln())).collect();
+        let at = function.history.size(input_size);
+        let narrow = |at: &AtSize| at.measured().len() > 0 && !at.is_wide(function.history.whole_cache());
+        let points: Vec<Point> = if *has_wide && at.is_some_and(narrow) {
+            // They count among the single runs.
+            Vec::new()
+        } else {
+            own.iter().map(|(units, estimate)| (*units, estimate.seconds.ln())).collect()
+        };
         if points.is_empty() && known.seen.is_empty() {
             // Whole-cache times of other sizes, at best: they say how long, and nothing about ways.
-            return known_curve(&function.history, input_size);
+            return Some((known_curve(&function.history, input_size)?, None));
         }
         let answer = if known.seen.iter().any(|seen| seen.size == size) {
             self.answer(&known.without_size(size), size, &points)
@@ -187,7 +210,14 @@ impl MlpPredictor {
             self.answer(known, size, &points)
         };
         let provenance = function.provenance(input_size).unwrap_or(*provenance);
-        Some(draw(&answer, *unit, own, provenance))
+        // No point of the grid is asked for beyond what was seen to be enough.
+        let (_, seen) = if points.len() > 1 {
+            bracket(&points, self.choice.tolerance.ln_1p())
+        } else {
+            (0.0, f64::INFINITY)
+        };
+        let enough = ((answer.need + 1) as f64).min(seen) * unit;
+        Some((draw(&answer, *unit, own, provenance), Some(Bytes(enough as u64))))
     }
 
     fn answer(&self, known: &Known, size: f64, own: &[Point]) -> Answer {
@@ -200,9 +230,20 @@ impl MlpPredictor {
 impl Predictor for MlpPredictor {
     fn observe(&mut self, sample: &Sample) {
         self.sightings.observe(sample);
+        let seen = self.functions.get(&sample.function);
+        let here = seen.and_then(|function| function.here(sample));
+        let moved = sample.segments.len() > 1
+            && !here.as_ref().is_some_and(|fit| fit.provenance != Provenance::Prior);
+        let expected = seen.filter(|_| moved).and_then(|function| {
+            let (curve, _) = self.curve(function, sample.input_size)?;
+            let point = |p: &CurvePoint| {
+                let estimate = Estimate { seconds: p.seconds, low: p.low, high: p.high };
+                (p.cache.0.max(1) as f64, estimate)
+            };
+            Fit::of(curve.points().iter().map(point).collect(), curve.provenance())
+        });
         let function = self.functions.entry(sample.function).or_default();
-        let here = function.here(sample);
-        let comparable = function.speeds.compare(sample, here);
+        let comparable = function.speeds.compare(sample, here, expected);
         function.learn(&comparable);
     }
 
@@ -212,22 +253,24 @@ impl Predictor for MlpPredictor {
     }
 
     fn predict(&self, function: FunctionId, input_size: InputSize) -> Prediction {
-        let curve = self.functions.get(&function).and_then(|function| {
-            if let Some(curve) = function.curves.lock().get(&input_size) {
-                return Some(Arc::clone(curve));
+        let drawn = self.functions.get(&function).and_then(|function| {
+            if let Some(drawn) = function.curves.lock().get(&input_size) {
+                return Some(drawn.clone());
             }
-            let curve = self.curve(function, input_size)?;
+            let (curve, enough) = self.curve(function, input_size)?;
             let curve = Arc::new(curve.with_traffic(function.history.traffic(input_size)));
+            let drawn = Drawn { curve, enough };
             let mut curves = function.curves.lock();
             if curves.len() >= MAX_CURVES {
                 curves.clear();
             }
-            curves.insert(input_size, Arc::clone(&curve));
-            Some(curve)
+            curves.insert(input_size, drawn.clone());
+            Some(drawn)
         });
-        Prediction {
-            knowledge: self.sightings.knowledge(function, input_size),
-            curve: curve.unwrap_or_else(|| Arc::new(unknown_curve())),
+        let knowledge = self.sightings.knowledge(function, input_size);
+        match drawn {
+            Some(Drawn { curve, enough }) => Prediction { knowledge, curve, enough },
+            None => Prediction::new(knowledge, unknown_curve()),
         }
     }
 
@@ -262,7 +305,15 @@ impl Predictor for MlpPredictor {
             Some((needs, scale)) => plan::around(needs, ways as f64 * scale),
             None => plan::alone(ways),
         };
-        let next = plan::between(&own, usize::from(least), usize::from(most.get()), tolerance, weight)?;
+        let (least, most) = (usize::from(least), usize::from(most.get()));
+        // Sharers are split by the whole curve: how bad it gets matters as much as where it is good enough.
+        let unknown = own.first().is_some_and(|first| first.0 > least as f64);
+        let next = if unknown && own.len() > 1 {
+            least
+        } else {
+            plan::between(&own, least, most, tolerance, weight)
+                .or_else(|| plan::fill(&own, least, tolerance))?
+        };
         let next = Ways::clamped(next as u8);
         (!bench.done.contains(&next)).then_some(next)
     }
@@ -270,7 +321,7 @@ impl Predictor for MlpPredictor {
     /// By default the fewest whose time is within a tolerance of the best, with some caution; where the configuration says
     /// so, the number at which time and what the ways cost are least together.
     fn ways(&self, prediction: &Prediction, geometry: &CacheGeometry, generosity: f64) -> Ways {
-        choose(&prediction.curve, geometry, generosity, &self.choice)
+        choose(prediction, geometry, generosity, &self.choice)
     }
 }
 
@@ -347,6 +398,9 @@ impl Function {
         let Some(at) = self.history.size(input_size) else { return Vec::new() };
         let Some(fit) = self.history.fit(at) else { return Vec::new() };
         if fit.provenance == Provenance::Prior {
+            if at.measured().len() > 0 && self.across.has_wide {
+                return fit.caches().map(|cache| (cache / unit, sane(fit.at(cache)))).collect();
+            }
             let (_, estimate) = fit.last();
             return vec![(GRID as f64, sane(estimate))];
         }
@@ -357,9 +411,11 @@ impl Function {
 
 impl Across {
     fn of(history: &History) -> Self {
+        let wide = |at: &AtSize| at.provenance() != Provenance::Measured || at.is_wide(history.whole_cache());
+        let any = history.sizes().any(|(_, at)| at.provenance() == Provenance::Measured && wide(at));
         let fits: Vec<(InputSize, Fit)> = history
             .sizes()
-            .filter(|(_, at)| at.provenance() != Provenance::Prior)
+            .filter(|(_, at)| at.provenance() != Provenance::Prior && (wide(at) || !any))
             .filter_map(|(size, at)| Some((size, history.fit(at)?)))
             .collect();
         let largest = fits.iter().flat_map(|(_, fit)| fit.caches()).fold(0.0, f64::max);
@@ -376,7 +432,24 @@ impl Across {
             let points = fit.caches().map(|cache| (cache / unit, sane(fit.at(cache)).seconds.ln())).collect();
             seen.push(Seen { size, points });
         }
-        Self { unit, known: Known::new(seen, None), provenance }
+        let spots = if any { Self::spots(history, unit) } else { Vec::new() };
+        Self { unit, known: Known::new(seen, None).with_spots(&spots), provenance, has_wide: any }
+    }
+
+    /// What ran at sizes where too few caches were seen to show a curve: the newest.
+    fn spots(history: &History, unit: f64) -> Vec<Spot> {
+        let mut few: Vec<(InputSize, &AtSize)> =
+            history.sizes().filter(|(_, at)| !at.is_wide(history.whole_cache())).collect();
+        few.sort_by_key(|(_, at)| std::cmp::Reverse(at.last_seen()));
+        let spots = few.iter().flat_map(|(size, at)| {
+            at.measured().map(|(cache, seen)| Spot {
+                size: logarithm(*size),
+                units: cache.0 as f64 / unit,
+                time: sane_seconds(seen.seconds).ln(),
+                noise: seen.spread / seen.runs.sqrt(),
+            })
+        });
+        spots.take(MAX_SPOTS).collect()
     }
 }
 

@@ -42,7 +42,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cache::{CacheGeometry, Ways};
+use crate::cache::{Bytes, CacheGeometry, Ways};
 use crate::curve::Curve;
 use crate::function::InputSize;
 use crate::id::FunctionId;
@@ -67,8 +67,26 @@ pub enum Knowledge {
 pub struct Prediction {
     /// What is known of the function at the input size.
     pub knowledge: Knowledge,
-    /// The whole curve; how sure, is in its intervals.
+    /// The whole curve, as it is expected; how sure, is in its intervals.
     pub curve: Arc<Curve>,
+    /// The least cache that is taken to be good enough, where the predictor says so: being cautious it may be more than the
+    /// expected times alone would say.
+    pub enough: Option<Bytes>,
+}
+
+impl Prediction {
+    /// One that leaves it to the curve how much cache is enough.
+    pub fn new(knowledge: Knowledge, curve: impl Into<Arc<Curve>>) -> Self {
+        Self { knowledge, curve: curve.into(), enough: None }
+    }
+
+    /// The fewest ways that are good enough: as said, else those whose time is within `tolerance` of the best.
+    pub fn enough(&self, geometry: &CacheGeometry, tolerance: f64) -> Ways {
+        let Some(bytes) = self.enough else { return self.curve.fewest_ways_within(geometry, tolerance) };
+        let ways = bytes.0.div_ceil(geometry.way_size().0.max(1));
+        let (least, most) = (geometry.min_ways.get(), geometry.usable_ways().get());
+        Ways::clamped(u8::try_from(ways).unwrap_or(most).clamp(least.min(most), most))
+    }
 }
 
 /// What a benchmark may do, and what it did so far.
@@ -118,7 +136,7 @@ pub trait Predictor: Send {
     ///
     /// By default the fewest whose time is within 5 % of the best, and fewer where that saves others more than it costs.
     fn ways(&self, prediction: &Prediction, geometry: &CacheGeometry, generosity: f64) -> Ways {
-        let enough = prediction.curve.fewest_ways_within(geometry, 0.05).get();
+        let enough = prediction.enough(geometry, 0.05).get();
         let price = if generosity < 0.0 { -generosity } else { 0.0 };
         let seconds = |ways| prediction.curve.seconds(geometry, Ways::clamped(ways));
         let least = geometry.min_ways.get();

@@ -37,23 +37,33 @@ const MOST: f64 = 3.0;
 const MAX_KEPT: usize = 64;
 
 impl Speeds {
-    /// The sample as the first worker would have seen it; `here` is what was seen at its size, by then.
+    /// The sample as the first worker would have seen it; `here` is what was seen at its size, by then, and
+    /// `predicted` what is expected there where that shows no curve.
     ///
     /// A run whose mask moved becomes a run at the cache it had longest: as much longer or shorter than expected there as
     /// `Σ dᵢ / T(bᵢ)` differs from one.
-    pub(super) fn compare<'s>(&mut self, sample: &'s Sample, here: Option<Fit>) -> Cow<'s, Sample> {
+    pub(super) fn compare<'s>(
+        &mut self,
+        sample: &'s Sample,
+        here: Option<Fit>,
+        predicted: Option<Fit>,
+    ) -> Cow<'s, Sample> {
         if !sample.origin.is_run() {
             return Cow::Borrowed(sample);
         }
         let measure = *self.measure.get_or_insert(sample.worker);
-        let expected = here.filter(|_| sample.enforced && !sample.segments.is_empty());
-        let as_expected = expected.as_ref().map(|fit| {
+        let usable = |_: &Fit| sample.enforced && !sample.segments.is_empty();
+        let (here, predicted) = (here.filter(usable), predicted.filter(usable));
+        let ratio = |fit: &Fit| {
             let parts = sample
                 .segments
                 .iter()
                 .map(|s| s.duration.as_secs_f64() / fit.at(s.cache.0.max(1) as f64).seconds);
             parts.sum::<f64>()
-        });
+        };
+        // What was not seen with these caches says nothing about a worker.
+        let seen = here.as_ref().filter(|fit| fit.knows(sample.segments.iter().map(|s| s.cache)));
+        let as_expected = seen.map(ratio);
         let before = self.last.insert(sample.input_size, sample.worker);
         if self.last.len() > MAX_KEPT {
             self.last.clear();
@@ -78,7 +88,8 @@ impl Speeds {
             return Cow::Borrowed(sample);
         }
         let mut comparable = sample.clone();
-        if let (true, Some(fit), Some(ratio)) = (moved, &expected, as_expected)
+        let expected = predicted.or(here);
+        if let (true, Some(fit), Some(ratio)) = (moved, &expected, expected.as_ref().map(ratio))
             && let Some(longest) = sample.segments.iter().max_by_key(|s| s.duration)
             && ratio.is_finite()
         {

@@ -19,7 +19,7 @@ impl Predictor for Simple {
 
     fn predict(&self, function: FunctionId, _: InputSize) -> Prediction {
         let knowledge = if self.0.contains_key(&function) { Knowledge::Benchmarked } else { Knowledge::Inop };
-        Prediction { knowledge, curve: Arc::new(Curve::flat(1.0, 2.0, Provenance::Prior)) }
+        Prediction::new(knowledge, Curve::flat(1.0, 2.0, Provenance::Prior))
     }
 
     fn next_probe(&self, _: FunctionId, _: InputSize, bench: &Bench<'_>) -> Option<Ways> {

@@ -4,7 +4,7 @@ use super::candidates::{CANDIDATES, Known, bracket, correct};
 use super::features::Case;
 use super::model::Model;
 use super::network;
-use super::shape::{FULL, GRID, Point, Shape, settle};
+use super::shape::{FULL, GRID, Point, Shape, crossing, need, read, settle};
 use super::situation::Situation;
 
 /// What is answered.
@@ -16,7 +16,7 @@ pub struct Answer {
     pub needs: [f64; GRID],
     /// The fewest that are good enough with the caution asked for, counted from 0.
     pub need: usize,
-    /// The curve; its own need is `need`.
+    /// The expected curve. Its own need may be another than `need`, which is cautious.
     pub curve: Shape,
     /// Lower ends of the 90 % intervals.
     pub low: Shape,
@@ -104,18 +104,18 @@ impl Question {
         let place = self.situation.place();
         let needs = network::needs(&model.networks, &self.case);
         let caution = caution.unwrap_or_else(|| self.situation.caution(self.severity));
-        let need = quantile(&needs, caution);
-        let mut curve = self.base;
+        let enough = quantile(&needs, caution);
+        let curve = self.base;
         let calibration = model.calibration[place];
         let mut low: Shape = std::array::from_fn(|i| curve[i] - calibration.low * self.spread[i]);
         let mut high: Shape = std::array::from_fn(|i| curve[i] + calibration.high * self.spread[i]);
-        bend(&mut curve, need, tolerance);
+        let mut curve = expected(&curve, &needs, tolerance);
         for i in 0..GRID {
             curve[i] = curve[i].clamp(self.low_limit[i].min(self.high_limit[i]), self.high_limit[i]);
             low[i] = low[i].min(curve[i]).max(self.low_limit[i]).min(curve[i]);
             high[i] = high[i].max(curve[i]).min(self.high_limit[i]).max(curve[i]);
         }
-        Answer { situation: self.situation, needs, need, curve, low, high }
+        Answer { situation: self.situation, needs, need: enough, curve, low, high }
     }
 }
 
@@ -129,14 +129,35 @@ pub fn quantile(needs: &[f64; GRID], probability: f64) -> usize {
     needs.iter().position(enough).unwrap_or(FULL)
 }
 
-/// Changes a curve as little as it takes for `need` to be its need.
-fn bend(curve: &mut Shape, need: usize, tolerance: f64) {
-    let bound = curve[FULL] + tolerance;
-    for (i, t) in curve.iter_mut().enumerate() {
-        *t = if i < need { t.max(bound + 1e-3) } else { t.min(bound) };
+/// How much of the way a curve is moved to where the networks see its need, as a power: they and physics count half each.
+const TRUST: f64 = 0.5;
+
+/// The mean of a curve's versions that need each number of units, by how likely that is: moved over the logarithm of cache.
+///
+/// What splits a cache between several wants the time that is expected, not the time if the need is what is most likely: near a
+/// cliff they differ.
+fn expected(curve: &Shape, needs: &[f64; GRID], tolerance: f64) -> Shape {
+    let own = crossing(curve, tolerance);
+    let within = need(curve, tolerance) as f64 + 1.0 - own;
+    let likely = || needs.iter().enumerate().filter(|(_, p)| **p > UNLIKELY);
+    let sum: f64 = likely().map(|(_, p)| p).sum();
+    let mut mean = [0.0; GRID];
+    for (k, p) in likely() {
+        let there = ((k + 1) as f64 - within).max(LEAST_CROSSING);
+        let ratio = (own / there).powf(TRUST);
+        for (i, t) in mean.iter_mut().enumerate() {
+            *t += p / sum * read(curve, (i + 1) as f64 * ratio).exp();
+        }
     }
-    settle(curve);
+    let mut mean = mean.map(f64::ln);
+    settle(&mut mean);
+    mean
 }
+
+/// What is less likely than this changes no mean.
+const UNLIKELY: f64 = 0.005;
+/// Where a curve crosses that is good enough with one unit, units.
+const LEAST_CROSSING: f64 = 0.7;
 
 /// What the points around each grid point say; nothing where there are none on either side.
 fn around(own: &[Point], say: impl Fn(f64, f64) -> f64) -> Shape {

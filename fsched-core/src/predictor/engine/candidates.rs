@@ -2,6 +2,7 @@
 
 use super::scaling::{EXPONENTS, Local, Scaling, doubt, exponent};
 use super::shape::{FULL, GRID, Point, Seen, Shape, between, crossing, join, need, read, settle};
+use super::spots::{self, Spot};
 
 /// How many candidate curves there are.
 pub const CANDIDATES: usize = 9;
@@ -37,6 +38,13 @@ impl Known {
         let mut known = Self { seen, scaling, kernel };
         known.refine();
         known
+    }
+
+    /// The same, with single runs at other sizes.
+    #[must_use]
+    pub fn with_spots(mut self, spots: &[Spot]) -> Self {
+        self.scaling = self.scaling.map(|scaling| scaling.with_spots(spots));
+        self
     }
 
     /// Fills what lies between few points of one size with what the other sizes say about it.
@@ -150,11 +158,12 @@ impl Candidates {
         let local = scaling.around(size);
         let (a, b) = (local.mean_exponent(), local.mean_work());
         let level = |shape: &Shape, from: f64| shape.map(|t| t + b * (size - from));
-        let (mixture, mut needs) = scaling.mixture(&local, size, tolerance);
+        let whole = scaling.mixture(&local, size, tolerance);
+        let (mixture, mut needs) = (whole.median, whole.needs);
         let kernel = match &known.kernel {
             Some((startup, kernel)) => {
                 let local = kernel.around(size);
-                let (rest, _) = kernel.mixture(&local, size, tolerance);
+                let rest = kernel.mixture(&local, size, tolerance).median;
                 needs = kernel_needs(startup, kernel, &local, size, tolerance);
                 with(&rest, startup)
             }
@@ -212,7 +221,8 @@ impl Candidates {
                 gap: known.seen.get(k).map_or(1.0, |seen| gap(&seen.points, tolerance)),
             }
         };
-        Some(Self {
+        let correction = spots::correction(&scaling.spots, &local, size, &mixture, &whole.doubt);
+        let mut all = Self {
             curves: [
                 near,
                 fixed,
@@ -229,7 +239,14 @@ impl Candidates {
             local,
             below: below.map(neighbour),
             above: above.map(neighbour),
-        })
+        };
+        if let Some(change) = &correction {
+            for curve in &mut all.curves {
+                curve.iter_mut().zip(change).for_each(|(t, change)| *t += change);
+                settle(curve);
+            }
+        }
+        Some(all)
     }
 
     /// Corrects every curve by what was seen at this very size, and keeps it between what was seen.

@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | `shape.rs` | the logarithm of time at every grid point; reading, joining and comparing them |
 //! | `scaling.rs` | how a function's own curve moves with its input size, `t(W, n) = S(W) + n^b · h(W / n^a)` |
+//! | `spots.rs` | single runs at other sizes: how the known curves move, and where they are wrong |
 //! | `candidates.rs` | what physics makes of it: candidate curves for an input size |
 //! | `features.rs` | what the learnt part is told of each grid point |
 //! | `network.rs` | the learnt part's forward pass, without candle |
@@ -31,6 +32,7 @@ pub mod rules;
 pub mod scaling;
 pub mod shape;
 pub mod situation;
+pub mod spots;
 pub mod tasks;
 #[cfg(test)]
 mod tests;

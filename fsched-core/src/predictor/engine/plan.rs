@@ -55,12 +55,13 @@ pub fn alone(units: usize) -> f64 {
     if units == 1 { 3.0 } else { (units as f64).powf(-0.4) }
 }
 
-/// Where another run tells most of the curve's shape, once its need is known: the middle of the largest drop.
-pub fn fill(own: &[Point]) -> Option<usize> {
-    if own.first().is_none_or(|p| p.0 > 1.0) {
-        return Some(1);
+/// Where another run tells most of the curve's shape, once its need is known: the middle of the largest drop, if it is larger
+/// than `tolerance`.
+pub fn fill(own: &[Point], least: usize, tolerance: f64) -> Option<usize> {
+    if own.first().is_none_or(|p| p.0 > least as f64) {
+        return Some(least);
     }
-    let gaps = own.windows(2).filter(|gap| gap[1].0 - gap[0].0 > 1.0);
+    let gaps = own.windows(2).filter(|gap| gap[1].0 - gap[0].0 > 1.0 && gap[0].1 - gap[1].1 > tolerance);
     let widest = gaps.max_by(|a, b| (a[0].1 - a[1].1).total_cmp(&(b[0].1 - b[1].1)))?;
     Some((widest[0].0 * widest[1].0).sqrt().round().clamp(widest[0].0 + 1.0, widest[1].0 - 1.0) as usize)
 }

@@ -1,6 +1,7 @@
 //! How a function's own curve moves with its input size.
 
 use super::shape::{FULL, GRID, Seen, Shape, join, read};
+use super::spots::{Judged, Spot};
 
 /// How many exponents of the working set are weighed against each other.
 pub const EXPONENTS: usize = 25;
@@ -10,6 +11,9 @@ const STEP: f64 = 0.1;
 const PRIOR: (f64, f64) = (1.1, 0.7);
 /// What is expected of the exponent of work, and how many squared units of evidence that is worth.
 const PRIOR_WORK: (f64, f64) = (1.2, 0.3);
+/// How much faster than the working set work grows at least, and by how much it may fall short: in any case, and per
+/// exponent. All that is kept is worked on, and much of it several times.
+const WORK_PER_SET: (f64, f64, f64) = (1.2, 0.3, 0.2);
 /// How far from a scaled curve real ones lie, as a logarithm.
 const MISFIT: f64 = 0.05;
 /// The most squared standard deviations that one grid point may count.
@@ -21,6 +25,11 @@ const DOUBT: f64 = 0.25;
 /// How far away a pair of sizes may be and still say half as much, as a logarithm.
 const REACH: f64 = 1.2;
 
+/// The same for single points.
+const REACH_OF_SPOTS: f64 = 0.8;
+/// How many independent observations all single points are worth at most.
+const MOST_SPOTS: f64 = 12.0;
+
 /// `t(W, n) = n^b · h(W / n^a)`: a weight for every exponent `a` with its best `b`.
 ///
 /// In absolute time per work: a curve normalised by its own minimum looks flat where the working set is beyond the
@@ -30,6 +39,8 @@ pub struct Scaling {
     /// Logarithms of input sizes, rising, and the curve at each.
     pub sizes: Vec<(f64, Shape)>,
     fits: Vec<PairFit>,
+    /// Single points at other sizes.
+    pub spots: Vec<Judged>,
 }
 
 /// How well each exponent moves one known curve onto the next.
@@ -98,7 +109,47 @@ impl Scaling {
                 }),
             })
             .collect();
-        Self { sizes, fits }
+        Self { sizes, fits, spots: Vec::new() }
+    }
+
+    /// The same, with single points at other sizes.
+    #[must_use]
+    pub fn with_spots(mut self, spots: &[Spot]) -> Self {
+        self.spots = spots.iter().map(|spot| self.judge(spot)).collect();
+        self
+    }
+
+    fn judge(&self, spot: &Spot) -> Judged {
+        let after = self.sizes.partition_point(|(n, _)| *n <= spot.size);
+        let below = after.checked_sub(1).map(|i| &self.sizes[i]);
+        let above = self.sizes.get(after);
+        let mut beyond = 0.0;
+        let said = |i: usize| {
+            let a = exponent(i);
+            let moved = |(n, shape): &(f64, Shape)| {
+                let units = spot.units * (a * (n - spot.size)).exp();
+                (read(shape, units), inside(units))
+            };
+            match (below, above) {
+                (Some(small), Some(large)) => {
+                    let fit = &self.fits[after - 1];
+                    let own = fit.fits[i].shift / fit.distance;
+                    let share = (spot.size - small.0) / (large.0 - small.0);
+                    let ((low, low_in), (high, high_in)) = (moved(small), moved(large));
+                    let (low_counts, high_counts) = ((1.0 - share) * low_in, share * high_in);
+                    (low_counts * (low + own * (spot.size - small.0))
+                        + high_counts * (high - own * (large.0 - spot.size)))
+                        / (low_counts + high_counts)
+                }
+                (Some(only), None) | (None, Some(only)) => moved(only).0,
+                (None, None) => spot.time,
+            }
+        };
+        let rest = std::array::from_fn(|i| spot.time - said(i));
+        if let (Some((n, _)), None) | (None, Some((n, _))) = (below, above) {
+            beyond = spot.size - n;
+        }
+        Judged { spot: *spot, rest, beyond }
     }
 
     /// How likely each exponent is around a size, and the exponent of work that goes with each.
@@ -112,6 +163,13 @@ impl Scaling {
                 (-away / REACH).exp() * (-fit.distance / 2.0 / REACH).exp()
             })
             .collect();
+        let mut spots: Vec<f64> = self
+            .spots
+            .iter()
+            .map(|judged| (-(judged.spot.size - size).abs() / REACH_OF_SPOTS).exp())
+            .collect();
+        let all: f64 = spots.iter().sum();
+        spots.iter_mut().for_each(|near| *near *= (MOST_SPOTS / all).min(1.0));
         for i in 0..EXPONENTS {
             let a = exponent(i);
             let mut evidence = -0.5 * ((a - PRIOR.0) / PRIOR.1).powi(2);
@@ -122,7 +180,15 @@ impl Scaling {
                 bottom += near * fit.distance;
                 evidence -= near * pair.misfit;
             }
+            for (judged, near) in self.spots.iter().zip(&spots) {
+                top += near * judged.rest[i] * judged.beyond.signum();
+                bottom += near * judged.beyond.abs();
+            }
             local.work[i] = (top / bottom).clamp(0.0, 4.0);
+            evidence -= too_little(a, local.work[i]);
+            for (judged, near) in self.spots.iter().zip(&spots) {
+                evidence -= near * judged.misfit(i, local.work[i]);
+            }
             local.weights[i] = evidence;
         }
         let most = local.weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -165,8 +231,8 @@ impl Scaling {
         shape
     }
 
-    /// The expected curve at a size, and how likely each number of units is the fewest that is good enough.
-    pub fn mixture(&self, local: &Local, size: f64, tolerance: f64) -> (Shape, [f64; GRID]) {
+    /// What all exponents together say of a size.
+    pub fn mixture(&self, local: &Local, size: f64, tolerance: f64) -> Mixture {
         let mut needs = [0.0; GRID];
         let mut shapes: [(f64, Shape); EXPONENTS] = [(0.0, [0.0; GRID]); EXPONENTS];
         let mut count = 0;
@@ -198,8 +264,32 @@ impl Scaling {
             }
             times[count - 1].0
         });
-        (median, needs.map(|p| p / sum))
+        // How far shapes differ, whatever their level.
+        let mean: Shape = std::array::from_fn(|i| shapes.iter().map(|(w, s)| w * s[i]).sum::<f64>() / sum);
+        let doubt = std::array::from_fn(|i| {
+            let away = |s: &Shape| (s[i] - s[FULL] - mean[i] + mean[FULL]).powi(2);
+            (shapes.iter().map(|(w, s)| w * away(s)).sum::<f64>() / sum).sqrt()
+        });
+        Mixture { median, doubt, needs: needs.map(|p| p / sum) }
     }
+}
+
+/// What all exponents together say of a size.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mixture {
+    /// At each grid point the middle one of their curves.
+    pub median: Shape,
+    /// How far their shapes differ, a standard deviation.
+    pub doubt: Shape,
+    /// How likely each number of units is the fewest that is good enough.
+    pub needs: [f64; GRID],
+}
+
+/// How unlikely it is that work grows so little where the working set grows with the exponent `a`, as a logarithm of odds. Without
+/// this a large size that is flat is taken for a small one that has next to no cache: they look alike, but for the time they take.
+fn too_little(a: f64, work: f64) -> f64 {
+    let (least, spread, more) = WORK_PER_SET;
+    0.5 * ((least * a - work).max(0.0) / (spread + more * a)).powi(2)
 }
 
 /// Nearly nothing beyond the range of a curve.

@@ -99,7 +99,7 @@ pub fn benchmarked(curves: &[(u64, Shape)], startup: Option<&Shape>, budget: usi
         let size = (*n as f64).ln();
         let mut ways = planned(&Known::new(seen.clone(), startup), size, shape, budget);
         while ways.len() < budget
-            && let Some(next) = plan::fill(&at_ways(shape, &ways))
+            && let Some(next) = plan::fill(&at_ways(shape, &ways), 1, 0.0)
         {
             ways.push(next);
         }

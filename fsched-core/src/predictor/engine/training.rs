@@ -32,7 +32,7 @@ pub struct Recipe {
 
 impl Default for Recipe {
     fn default() -> Self {
-        Self { epochs: 25, batch: 64, rate: 3e-3, decay: 1e-2, likelihood: 0.2, networks: 2, seed: 1 }
+        Self { epochs: 25, batch: 64, rate: 3e-3, decay: 1e-2, likelihood: 0.2, networks: 4, seed: 1 }
     }
 }
 

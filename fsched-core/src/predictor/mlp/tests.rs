@@ -178,3 +178,64 @@ fn a_model_that_does_not_exist_is_an_error_that_names_it() {
     let error = MlpPredictor::from_config(&config).unwrap_err().to_string();
     assert!(error.contains("/nonexistent/model"), "{error}");
 }
+
+#[test]
+fn single_runs_at_other_sizes_tell_how_a_working_set_moves() {
+    // Benchmarked at one size; its working set stays the same whatever the input, as few functions' do.
+    let seconds = |size: u64, mib: u64| if mib < 6 { 2.5 } else { 1.0 } * size as f64 / 1000.0;
+    let mut predictor = taught([1, 2, 5, 6, 12, 20].map(|mib| benchmark(1, 1000, mib, seconds(1000, mib))));
+    let slow = |predictor: &MlpPredictor, mib| {
+        let curve = curve_at(predictor, 3000);
+        curve.at(Bytes::mib(mib)).seconds / curve.at(Bytes::mib(20)).seconds
+    };
+    assert!(slow(&predictor, 8) > 1.5, "as working sets do, this one is thought to grow");
+    for (size, mib) in [(2000, 4), (2300, 7), (2600, 9), (3500, 5), (3800, 8), (4200, 3), (2800, 6)] {
+        predictor.observe(&run(1, size, mib, seconds(size, mib)));
+    }
+    assert!(slow(&predictor, 8) < 1.2, "{}", slow(&predictor, 8));
+    assert!(slow(&predictor, 4) > 1.8, "{}", slow(&predictor, 4));
+}
+
+#[test]
+fn a_run_whose_mask_moved_at_a_size_never_seen_is_a_sample_too() {
+    let mut predictor = cliffs(&[4000, 16_000]);
+    let before = curve_at(&predictor, 8000).at(Bytes::mib(20)).seconds;
+    let segment = |mib, seconds| Segment {
+        cache: Bytes::mib(mib),
+        duration: std::time::Duration::from_secs_f64(seconds),
+    };
+    // Twice as slow as expected, with 14 MiB and with 18.
+    let sample = Sample { segments: vec![segment(14, before), segment(18, before)], ..run(1, 8000, 4, 1.0) };
+    predictor.observe(&sample);
+    let after = curve_at(&predictor, 8000).at(Bytes::mib(16)).seconds;
+    assert!(after > 1.3 * before, "{before} {after}");
+}
+
+#[test]
+fn caches_that_a_function_was_not_seen_with_say_nothing_about_a_worker() {
+    let mut predictor = cliffs(&[8000]);
+    // The second worker happens to get enough cache, always.
+    for size in [3000, 3500, 4500, 5000, 5500, 6000] {
+        predictor.observe(&run(1, size, 1, cliff(size, 1)));
+        predictor.observe(&Sample { worker: WorkerId(2), ..run(1, size, 10, cliff(size, 10)) });
+    }
+    let curve = curve_at(&predictor, 5000);
+    let slow = curve.at(Bytes::mib(1)).seconds / curve.at(Bytes::mib(10)).seconds;
+    assert!(slow > 2.5, "it is not the second worker that is fast: {slow}");
+}
+
+#[test]
+fn a_benchmark_shows_how_bad_it_gets_and_not_only_what_is_enough() {
+    let mut predictor = MlpPredictor::default();
+    let (mut done, geometry) = (Vec::new(), geometry(20));
+    let seconds = |ways: u8| 1.0 + 10.0 / f64::from(ways);
+    while let Some(ways) = predictor.next_probe(
+        FUNCTION,
+        InputSize(1),
+        &Bench { geometry: &geometry, enforced: true, done: &done, budget: 6 },
+    ) {
+        done.push(ways);
+        predictor.observe(&benchmark(1, 1, u64::from(ways.get()), seconds(ways.get())));
+    }
+    assert!(done.contains(&Ways::ONE), "{done:?}");
+}

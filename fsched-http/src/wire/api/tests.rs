@@ -208,7 +208,7 @@ fn functions() {
 fn a_curve() {
     let point = CurvePoint { cache: Bytes::mib(1), seconds: 2.0, low: 1.5, high: 2.5 };
     let curve = Curve::new(vec![point], Provenance::Prior).unwrap();
-    let prediction = Prediction { knowledge: Knowledge::Inop, curve: curve.into() };
+    let prediction = Prediction::new(Knowledge::Inop, curve);
     golden(include_str!("golden/curve.json"), &CurveAnswer::from(prediction.clone()));
 
     let traffic = TrafficPoint { cache: Bytes::mib(1), misses: 64e6, accesses: 2e6 };
