@@ -232,8 +232,8 @@ impl Predictor for MlpPredictor {
         self.sightings.observe(sample);
         let seen = self.functions.get(&sample.function);
         let here = seen.and_then(|function| function.here(sample));
-        let moved = sample.segments.len() > 1
-            && !here.as_ref().is_some_and(|fit| fit.provenance != Provenance::Prior);
+        let moved =
+            sample.segments.len() > 1 && here.as_ref().is_none_or(|fit| fit.provenance == Provenance::Prior);
         let expected = seen.filter(|_| moved).and_then(|function| {
             let (curve, _) = self.curve(function, sample.input_size)?;
             let point = |p: &CurvePoint| {

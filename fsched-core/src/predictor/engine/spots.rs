@@ -109,7 +109,7 @@ fn solve(matrix: &mut [[f64; MOST]; MOST], mut right: [f64; MOST], count: usize)
         for j in 0..=i {
             let sum = matrix[i][j] - (0..j).map(|k| matrix[i][k] * matrix[j][k]).sum::<f64>();
             if i == j {
-                if !(sum > 1e-12) {
+                if sum.is_nan() || sum <= 1e-12 {
                     return None;
                 }
                 matrix[i][i] = sum.sqrt();
