@@ -1,9 +1,13 @@
 //! The control groups that there are, and whose.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
 
 use crate::allocator::resctrl::{PREFIX, Schemata};
 
@@ -30,11 +34,13 @@ impl Groups {
         workers
     }
 
-    /// Lists the groups of the filesystem that is mounted at `mount`.
+    /// Lists the groups of the filesystem that is mounted at `mount`, while nobody changes them who asks for its lock; where
+    /// that is held for longer than a moment, as they are.
     ///
     /// # Errors
     /// Where the directory cannot be listed.
     pub fn list(mount: &Path) -> io::Result<Self> {
+        let _unchanged = reading(mount);
         let mut found = Self::default();
         for entry in fs::read_dir(mount)? {
             let entry = entry?;
@@ -71,9 +77,44 @@ impl Groups {
     }
 }
 
+/// How often the lock is asked for, and the pause between: a writer keeps it for less than a millisecond.
+const LOCK_TRIES: u32 = 50;
+const LOCK_PAUSE: Duration = Duration::from_millis(2);
+
+/// Keeps who wants to write away for as long as the answer lives; none where a writer stays.
+fn reading(mount: &Path) -> Option<File> {
+    let directory = File::open(mount).ok()?;
+    for _ in 0..LOCK_TRIES {
+        match flock(&directory, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => return Some(directory),
+            Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => thread::sleep(LOCK_PAUSE),
+            Err(_) => return None,
+        }
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn readers_share_the_lock_and_wait_for_no_writer_for_ever() {
+        let mount = tempfile::tempdir().unwrap();
+        let writer = || {
+            let directory = File::open(mount.path()).unwrap();
+            flock(&directory, FlockOperation::NonBlockingLockExclusive).map(|()| directory)
+        };
+        let readers = (reading(mount.path()), reading(mount.path()));
+        assert!(readers.0.is_some() && readers.1.is_some());
+        assert!(writer().is_err(), "somebody reads");
+        drop(readers);
+        let writing = writer().unwrap();
+        assert!(reading(mount.path()).is_none());
+        assert_eq!(Groups::list(mount.path()).unwrap(), Groups::default());
+        drop(writing);
+        assert!(reading(mount.path()).is_some());
+    }
 
     #[test]
     fn groups_are_told_apart_by_their_names() {
