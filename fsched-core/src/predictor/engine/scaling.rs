@@ -264,14 +264,19 @@ impl Scaling {
             }
             times[count - 1].0
         });
-        // How far shapes differ, whatever their level.
-        let mean: Shape = std::array::from_fn(|i| shapes.iter().map(|(w, s)| w * s[i]).sum::<f64>() / sum);
-        let doubt = std::array::from_fn(|i| {
-            let away = |s: &Shape| (s[i] - s[FULL] - mean[i] + mean[FULL]).powi(2);
-            (shapes.iter().map(|(w, s)| w * away(s)).sum::<f64>() / sum).sqrt()
-        });
+        // Only single runs ask how far shapes differ.
+        let doubt = if self.spots.is_empty() { [0.0; GRID] } else { disagreement(shapes, sum) };
         Mixture { median, doubt, needs: needs.map(|p| p / sum) }
     }
+}
+
+/// How far weighted shapes differ at each grid point, whatever their level: a standard deviation.
+fn disagreement(shapes: &[(f64, Shape)], sum: f64) -> Shape {
+    let mean: Shape = std::array::from_fn(|i| shapes.iter().map(|(w, s)| w * s[i]).sum::<f64>() / sum);
+    std::array::from_fn(|i| {
+        let away = |s: &Shape| (s[i] - s[FULL] - mean[i] + mean[FULL]).powi(2);
+        (shapes.iter().map(|(w, s)| w * away(s)).sum::<f64>() / sum).sqrt()
+    })
 }
 
 /// What all exponents together say of a size.
@@ -279,7 +284,7 @@ impl Scaling {
 pub struct Mixture {
     /// At each grid point the middle one of their curves.
     pub median: Shape,
-    /// How far their shapes differ, a standard deviation.
+    /// How far their shapes differ, a standard deviation; zero where there are no single runs to ask.
     pub doubt: Shape,
     /// How likely each number of units is the fewest that is good enough.
     pub needs: [f64; GRID],
