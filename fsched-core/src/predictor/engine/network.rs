@@ -50,16 +50,22 @@ impl Network {
 /// `relu(W x + b)` for every grid point; grid points lie side by side, so that it is vectors all the way.
 fn layer(weights: &[f32], bias: &[f32], input: &[[f32; GRID]], output: &mut [[f32; GRID]]) {
     let width = input.len();
-    for ((out, weights), &bias) in output.iter_mut().zip(weights.chunks_exact(width)).zip(bias) {
-        *out = [bias; GRID];
-        for (row, &weight) in input.iter().zip(weights) {
-            add(out, row, weight);
+    let relu = |sums: [f32; GRID]| sums.map(|sum| sum.max(0.0));
+    // Two outputs at once: each row of the input is loaded once for both, and both sums stay in registers.
+    let pairs = output.chunks_exact_mut(2).zip(weights.chunks_exact(2 * width)).zip(bias.chunks_exact(2));
+    for ((out, weights), bias) in pairs {
+        let (mut one, mut other) = ([bias[0]; GRID], [bias[1]; GRID]);
+        let (weights, more) = weights.split_at(width);
+        for ((row, &weight), &another) in input.iter().zip(weights).zip(more) {
+            add(&mut one, row, weight);
+            add(&mut other, row, another);
         }
-        for value in out {
-            *value = value.max(0.0);
-        }
+        (out[0], out[1]) = (relu(one), relu(other));
     }
 }
+
+const _: () =
+    assert!(HIDDEN.0.is_multiple_of(2) && HIDDEN.1.is_multiple_of(2), "outputs are worked out in pairs");
 
 fn add(out: &mut [f32; GRID], row: &[f32; GRID], weight: f32) {
     for (out, value) in out.iter_mut().zip(row) {
