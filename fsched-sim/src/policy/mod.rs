@@ -5,8 +5,9 @@
 //! | `mod.rs` | [`Policy`], the seam; [`Platform`], what the platform itself can be configured to |
 //! | `rivals.rs` | [`Rival`]: what others do, as far as the seams carry it |
 //! | `fixed.rs` | [`Fixed`]: masks that are chosen at the start of a run and stay |
-//! | `optimum.rs` | [`Optimum`], [`Cheapest`]: the best of each moment, by trying everything |
-//! | `ucp.rs` | [`Ucp`]: utility-based cache partitioning, on misses |
+//! | `resplit.rs` | [`Resplit`]: caches divided anew at each arrival and end, by what is true |
+//! | `optimum.rs` | [`Resplit::optimum`], [`Cheapest`]: the best of each moment, by trying everything |
+//! | `ucp.rs` | [`Resplit::ucp`]: utility-based cache partitioning, on misses |
 //! | `stale.rs` | [`Stale`]: best fit on a picture that is only renewed every few seconds |
 //! | `nearest.rs` | [`Nearest`], [`LeastStressed`]: the nearest known input size, the least booked cache |
 //! | `lessons.rs` | what predictors are taught before a simulation begins |
@@ -15,6 +16,7 @@ mod fixed;
 mod lessons;
 mod nearest;
 mod optimum;
+mod resplit;
 mod rivals;
 mod stale;
 mod ucp;
@@ -32,10 +34,10 @@ use fsched_core::time::Timestamp;
 pub use self::fixed::{Fixed, Rule};
 pub(crate) use self::lessons::{Lessons, teach};
 pub use self::nearest::{LeastStressed, Nearest};
-pub use self::optimum::{Cheapest, Optimum};
+pub use self::optimum::Cheapest;
+pub use self::resplit::Resplit;
 pub use self::rivals::Rival;
 pub use self::stale::Stale;
-pub use self::ucp::Ucp;
 use crate::random::Random;
 use crate::truths::Truth;
 use crate::{Oracle, SimFunction};

@@ -1,20 +1,26 @@
 //! The best that can be had at each moment by trying everything, on small cases.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use fsched_core::allocator::{AllocateError, CacheAllocator, Grant, Group, LeaseId, Moved, Usage};
-use fsched_core::cache::{CacheDomain, CacheGeometry, ClosId, DomainId, WayMask, Ways};
+use fsched_core::cache::{CacheDomain, CacheGeometry, WayMask, Ways};
 use fsched_core::cluster::ClusterView;
 use fsched_core::curve::Curve;
-use fsched_core::invocation::CacheAsk;
 use fsched_core::scheduler::{PlaceError, Placement, Request, Scheduler, WaysFor};
 use fsched_core::split::contention::Demand;
 use fsched_core::split::sharing::{GroupCosts, Member, SharedPart, SharingProblem, share_exhaustively};
 use fsched_core::split::{self, Room, Row, Wanted};
 
-use super::Arriving;
-use crate::truths::Truth;
+use super::resplit::Held;
+use super::{Arriving, Resplit};
+
+impl Resplit {
+    /// By the true curves, so that the slowdowns of those who run add up to the least: of all ways to share the cache, by trying all. It
+    /// looks at the moment only, and not at what changing masks costs. Up to 8 runners in a cache; more share it whole.
+    ///
+    /// # Panics
+    /// Where there is no domain.
+    pub fn optimum(domains: Vec<CacheDomain>, arriving: Arriving) -> Self {
+        Self::new(domains, arriving, masks)
+    }
+}
 
 /// Who shares how many ways with whom so that the sum of slowdowns is the least, and that sum; none where there are too many to try.
 fn best(geometry: &CacheGeometry, curves: &[&Curve]) -> Option<(Vec<SharedPart>, f64)> {
@@ -39,62 +45,6 @@ fn best(geometry: &CacheGeometry, curves: &[&Curve]) -> Option<(Vec<SharedPart>,
     Some((sharing.groups, sharing.cost))
 }
 
-/// Divides a cache anew whenever somebody comes or goes, by the true curves, so that the slowdowns of those who run add up to the least:
-/// of all ways to share it, by trying all. It looks at the moment only, and not at what changing masks costs. Up to 8 runners in a cache;
-/// more share it whole.
-///
-/// It shows no classes, as these masks are not the worker's to lay out; nothing is exclusive.
-#[derive(Debug)]
-pub struct Optimum {
-    domains: Vec<CacheDomain>,
-    /// As they are: those above show none.
-    geometries: Vec<CacheGeometry>,
-    arriving: Arriving,
-    leases: BTreeMap<LeaseId, Held>,
-    next: u64,
-}
-
-#[derive(Debug)]
-struct Held {
-    domain: DomainId,
-    mask: WayMask,
-    truth: Option<Arc<Truth>>,
-}
-
-impl Optimum {
-    /// For these domains.
-    ///
-    /// # Panics
-    /// Where there is no domain.
-    pub fn new(mut domains: Vec<CacheDomain>, arriving: Arriving) -> Self {
-        assert!(!domains.is_empty(), "an allocator needs a cache domain");
-        domains.sort_by_key(|domain| domain.id);
-        let geometries = domains.iter().map(|domain| domain.geometry).collect();
-        domains.iter_mut().for_each(|domain| domain.geometry.classes = 0);
-        Self { domains, geometries, arriving, leases: BTreeMap::new(), next: 0 }
-    }
-
-    /// Divides a domain anew; who has another mask now.
-    fn divide(&mut self, domain: DomainId) -> Vec<Moved> {
-        let Some(at) = self.domains.iter().position(|known| known.id == domain) else { return Vec::new() };
-        let geometry = self.geometries[at];
-        let Some(whole) = geometry.usable() else { return Vec::new() };
-        let here: Vec<LeaseId> =
-            self.leases.iter().filter(|(_, held)| held.domain == domain).map(|(&lease, _)| lease).collect();
-        let held: Vec<&Held> = here.iter().map(|lease| &self.leases[lease]).collect();
-        let masks = masks(&geometry, &held).unwrap_or_else(|| vec![whole; held.len()]);
-        let mut moved = Vec::new();
-        for (lease, mask) in here.into_iter().zip(masks) {
-            let Some(held) = self.leases.get_mut(&lease) else { continue };
-            if held.mask != mask {
-                held.mask = mask;
-                moved.push(Moved { lease, class: ClosId(0), mask });
-            }
-        }
-        moved
-    }
-}
-
 fn masks(geometry: &CacheGeometry, held: &[&Held]) -> Option<Vec<WayMask>> {
     let truths: Option<Vec<&Curve>> =
         held.iter().map(|one| one.truth.as_ref().map(|truth| &truth.curve)).collect();
@@ -110,51 +60,6 @@ fn masks(geometry: &CacheGeometry, held: &[&Held]) -> Option<Vec<WayMask>> {
         group.members.iter().for_each(|&i| masks[i] = Some(mask));
     }
     masks.into_iter().collect()
-}
-
-impl CacheAllocator for Optimum {
-    fn domains(&self) -> &[CacheDomain] {
-        &self.domains
-    }
-
-    fn enforced(&self) -> bool {
-        true
-    }
-
-    fn acquire(&mut self, domain: DomainId, ask: CacheAsk) -> Result<Grant, AllocateError> {
-        let known = self.domains.iter().find(|known| known.id == domain);
-        let mask =
-            known.and_then(|known| known.geometry.usable()).ok_or(AllocateError::NoSuchDomain(domain))?;
-        if let CacheAsk::Exclusive(asked) = ask {
-            return Err(AllocateError::TooMany { domain, asked, most: 0 });
-        }
-        let lease = LeaseId(self.next);
-        self.next += 1;
-        self.leases.insert(lease, Held { domain, mask, truth: self.arriving.truth() });
-        let mut moved = self.divide(domain);
-        moved.retain(|one| one.lease != lease);
-        Ok(Grant { lease, class: ClosId(0), mask: self.leases[&lease].mask, moved })
-    }
-
-    fn release(&mut self, lease: LeaseId) -> Result<Vec<Moved>, AllocateError> {
-        let held = self.leases.remove(&lease).ok_or(AllocateError::NoSuchLease(lease))?;
-        Ok(self.divide(held.domain))
-    }
-
-    fn arrange(&mut self, domain: DomainId, _: &[Group]) -> Result<Vec<Moved>, AllocateError> {
-        let known = self.domains.iter().any(|known| known.id == domain);
-        if known { Ok(Vec::new()) } else { Err(AllocateError::NoSuchDomain(domain)) }
-    }
-
-    fn usage(&self, domain: DomainId) -> Usage {
-        let leases = self.leases.values().filter(|held| held.domain == domain).count() as u32;
-        let known = self.domains.iter().find(|known| known.id == domain);
-        let Some(ways) = known.map(|known| known.geometry.usable_ways().get()) else {
-            return Usage::default();
-        };
-        let shared_ways = if leases > 0 { ways } else { 0 };
-        Usage { leases, shared_ways, free_ways: ways - shared_ways, ..Usage::default() }
-    }
 }
 
 /// Where the sum of slowdowns of all who run grows the least, by the curves that the master has: those of its own included. Every
@@ -195,11 +100,16 @@ impl Scheduler for Cheapest {
 
 #[cfg(test)]
 mod tests {
-    use fsched_core::cache::Bytes;
+    use std::sync::Arc;
+
+    use fsched_core::allocator::{CacheAllocator, LeaseId};
+    use fsched_core::cache::{Bytes, DomainId};
     use fsched_core::curve::{CurvePoint, Provenance, Traffic, TrafficPoint};
+    use fsched_core::invocation::CacheAsk;
     use fsched_core::scheduler;
 
     use super::*;
+    use crate::truths::Truth;
 
     /// All hits with `need` ways, 2.5 times as long with fewer.
     fn cliff(need: u64) -> Curve {
@@ -217,14 +127,14 @@ mod tests {
     fn cliffs_that_fit_beside_each_other_all_get_what_they_need() {
         let arriving = Arriving::default();
         let domain = CacheDomain::nominal(4, Ways::clamped(12), Bytes::mib(1));
-        let mut optimum = Optimum::new(vec![domain], arriving.clone());
+        let mut optimum = Resplit::optimum(vec![domain], arriving.clone());
         let mut acquire = |id, need| {
             arriving.set(Some(Arc::new(Truth { id, curve: cliff(need) })));
             optimum.acquire(DomainId(0), CacheAsk::Shared(Ways::ONE)).unwrap()
         };
         let needs = [3, 5, 4];
         let leases: Vec<LeaseId> = (0..).zip(needs).map(|(id, need)| acquire(id, need).lease).collect();
-        let masks: Vec<WayMask> = leases.iter().map(|lease| optimum.leases[lease].mask).collect();
+        let masks: Vec<WayMask> = leases.iter().map(|lease| optimum.mask_of(*lease)).collect();
         for (mask, need) in masks.iter().zip(needs) {
             assert!(u64::from(mask.ways().get()) >= need, "{masks:?}");
         }

@@ -8,7 +8,7 @@ use fsched_core::cache::CacheDomain;
 use fsched_core::predictor::{AsymptoticConfig, AsymptoticPredictor, InterpolatingPredictor, Predictor};
 use fsched_core::scheduler::{LeastLoaded, Scheduler};
 
-use super::{Cheapest, Fixed, LeastStressed, Nearest, Optimum, Policy, Rule, Scene, Stale, Ucp};
+use super::{Cheapest, Fixed, LeastStressed, Nearest, Policy, Resplit, Rule, Scene, Stale};
 use crate::Oracle;
 
 /// What the platform is compared with.
@@ -59,8 +59,8 @@ impl Policy for Rival {
             Self::Equal => Box::new(Fixed::new(domains, Rule::Equal)),
             Self::Original => Box::new(Fixed::new(domains, Rule::Asked)),
             Self::Casy => Box::new(Fixed::new(domains, Rule::Parts)),
-            Self::Ucp => Box::new(Ucp::new(domains, scene.arriving.clone())),
-            Self::Optimum => Box::new(Optimum::new(domains, scene.arriving.clone())),
+            Self::Ucp => Box::new(Resplit::ucp(domains, scene.arriving.clone())),
+            Self::Optimum => Box::new(Resplit::optimum(domains, scene.arriving.clone())),
         }
     }
 }

@@ -68,7 +68,7 @@ pub trait ResctrlFs: Send + Sync {
     /// [`io::ErrorKind::WouldBlock`] where somebody does not give it back.
     fn lock(&self) -> io::Result<Box<dyn Send>>;
 
-    /// There is nothing to lose for now: nothing is kept open.
+    /// Closes what [`lock`](Self::lock) keeps open. An implementation that keeps nothing open need not write it.
     fn rest(&self) {}
 }
 
