@@ -1,17 +1,15 @@
-//! All simulations of a file, in parallel.
+//! All simulations of a file.
 
 use std::path::Path;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
 use super::config::{Experiment, Workload};
+use super::parallel;
 use super::policies::{Models, Policy};
 use super::scene::Setting;
 use super::trial::{self, Outcome};
-use crate::progress;
 
 /// Everything that was simulated.
 pub(super) struct Comparison<'a> {
@@ -54,32 +52,9 @@ pub(super) fn compare<'a>(
             plan.extend(experiment.policies.iter().map(|&policy| (workload, seed, policy)));
         }
     }
-    let available = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = jobs.unwrap_or(available).clamp(1, plan.len());
-    let bar = progress::bar(plan.len() as u64);
-    bar.set_message("simulating");
-    let next = AtomicUsize::new(0);
-    let done: Mutex<Vec<(usize, anyhow::Result<Outcome>)>> = Mutex::default();
-    let work = || {
-        loop {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(&(workload, seed, policy)) = plan.get(at) else { return };
-            let outcome = trial::run(experiment, &setting, &models, workload, policy, seed, None);
-            bar.inc(1);
-            if outcome.is_err() {
-                next.store(plan.len(), Ordering::Relaxed);
-            }
-            done.lock().expect("nobody panics with it").push((at, outcome));
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(work);
-        }
-    });
-    bar.finish_and_clear();
-    let mut done = done.into_inner().expect("nobody panicked with it");
-    done.sort_by_key(|(at, _)| *at);
-    let outcomes = done.into_iter().map(|(_, outcome)| outcome).collect::<anyhow::Result<Vec<_>>>()?;
+    let threads = parallel::threads(jobs, plan.len());
+    let outcomes = parallel::each(&plan, threads, "simulating", |&(workload, seed, policy)| {
+        trial::run(experiment, &setting, &models, workload, policy, seed, None)
+    })?;
     Ok(Comparison { experiment, workloads, outcomes, took: began.elapsed(), threads })
 }

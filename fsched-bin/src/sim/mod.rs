@@ -11,13 +11,15 @@
 //! | `statistics.rs` | means, quantiles, confidence intervals |
 //! | `sketch.rs` | `Sketch`: many numbers in little memory |
 //! | `sizing.rs` | how many workers a bound on slowdown takes |
-//! | `compare.rs` | all simulations of a file, in parallel |
+//! | `parallel.rs` | many simulations at once |
+//! | `compare.rs` | all simulations of a file |
 //! | `report.rs`, `html.rs`, `plot.rs` | what is written: tables, one page, pictures |
 
 mod compare;
 mod config;
 mod html;
 mod measure;
+mod parallel;
 mod plot;
 mod policies;
 mod report;

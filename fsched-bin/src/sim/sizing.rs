@@ -1,14 +1,12 @@
 //! How many workers it takes.
 
 use std::fmt::Write as _;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::config::{Experiment, Load, Workload};
+use super::parallel;
 use super::policies::{Models, Policy};
 use super::scene::Setting;
 use super::trial;
-use crate::progress;
 
 /// Up to how many times the workers of the file are tried.
 const MOST: usize = 8;
@@ -38,16 +36,8 @@ pub(super) fn size(experiment: &Experiment, bound: f64, jobs: Option<usize>) -> 
         .iter()
         .flat_map(|workload| experiment.policies.iter().map(move |&policy| (workload, policy)))
         .collect();
-    let available = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = jobs.unwrap_or(available).clamp(1, plan.len());
-    let bar = progress::bar(plan.len() as u64);
-    bar.set_message("searching");
-    let next = AtomicUsize::new(0);
-    let done: Mutex<Vec<(usize, anyhow::Result<Sized>)>> = Mutex::default();
-    let work = || {
-        loop {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(&(workload, policy)) = plan.get(at) else { return };
+    let sized =
+        parallel::each(&plan, parallel::threads(jobs, plan.len()), "searching", |&(workload, policy)| {
             let tail = |workers: usize| -> anyhow::Result<f64> {
                 let (experiment, workload) = on(experiment, workload, workers);
                 let mut sum = 0.0;
@@ -59,24 +49,12 @@ pub(super) fn size(experiment: &Experiment, bound: f64, jobs: Option<usize>) -> 
                 }
                 Ok(sum / seeds.len() as f64)
             };
-            let sized = search(experiment.cluster.workers * MOST, bound, tail);
-            bar.inc(1);
-            done.lock().expect("nobody panics with it").push((at, sized));
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(work);
-        }
-    });
-    bar.finish_and_clear();
-    let mut done = done.into_inner().expect("nobody panicked with it");
-    done.sort_by_key(|(at, _)| *at);
+            search(experiment.cluster.workers * MOST, bound, tail)
+        })?;
     let mut text = format!(
         "| workload | policy | workers for a 99th percentile ≤ {bound} | with them | with one fewer |\n| --- | --- | ---: | ---: | ---: |\n"
     );
-    for ((_, sized), (workload, policy)) in done.into_iter().zip(plan) {
-        let Sized { workers, with, without } = sized?;
+    for (Sized { workers, with, without }, (workload, policy)) in sized.into_iter().zip(plan) {
         let workers =
             workers.map_or_else(|| format!("> {}", experiment.cluster.workers * MOST), |n| n.to_string());
         let without = without.map_or_else(String::new, |tail| format!("{tail:.2}"));
