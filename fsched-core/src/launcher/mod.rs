@@ -113,8 +113,8 @@ pub type OnExit = Box<dyn FnOnce(Exit) + Send>;
 /// Starts functions and ends them.
 ///
 /// An implementation must:
-/// - call `on_exit` exactly once per launch, after the last process of the tree is gone and its scratch directory
-///   is removed, from any thread, never from inside `launch`;
+/// - call `on_exit` exactly once per launch, after the last process of the tree is gone and whatever it left in its scratch
+///   directory, from any thread, never from inside `launch`; the directory itself, if it was left empty, goes soon after;
 /// - report as [`ExitKind::NotStarted`] what could not be started, with a text that says why;
 /// - let nothing of the tree outlive that call, whatever it did (process groups, sessions, daemons);
 /// - give the tree its own working directory, process group and a small known environment;

@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -15,7 +16,7 @@ use super::cgroup::{self, Slot};
 use super::identity::Marks;
 use super::scratch::Scratch;
 use super::spawn::{self, NOT_STARTED, Start, StatusPipe};
-use super::streams::{BUFFER, Capture, Feed};
+use super::streams::{BUFFER, Capture, Feed, Pipes};
 use super::sys::{self, Reaped};
 use super::{Shared, TaskMove, migration, tree};
 use crate::cache::{Bytes, ClosId, DomainId};
@@ -149,18 +150,33 @@ impl First {
 }
 
 /// What a launcher thread keeps from launch to launch.
+///
+/// What the next launch needs is made ready, and what the last one used is put away, after the exit was told: nobody
+/// waits for that.
 pub(super) struct Runner {
     shared: Arc<Shared>,
     slot: Option<Slot>,
     scratch: Scratch,
     status: StatusPipe,
     buffer: Vec<u8>,
+    /// For the next launch; none where they could not be made ahead.
+    pipes: Option<Pipes>,
+    /// The handles of the last process, to be closed.
+    spent: Option<Started>,
 }
 
 impl Runner {
     pub(super) fn new(shared: Arc<Shared>, number: u32, slot: Option<Slot>) -> std::io::Result<Self> {
         let scratch = shared.scratches.of_thread(number);
-        Ok(Self { shared, slot, scratch, status: StatusPipe::new()?, buffer: vec![0; BUFFER] })
+        Ok(Self {
+            shared,
+            slot,
+            scratch,
+            status: StatusPipe::new()?,
+            buffer: vec![0; BUFFER],
+            pipes: Pipes::new().ok(),
+            spent: None,
+        })
     }
 
     /// Leaves nothing of the thread behind.
@@ -173,16 +189,32 @@ impl Runner {
     /// Runs one function from start to end.
     pub(super) fn run(&mut self, mut job: Job) {
         let number = self.shared.next_launch();
-        let exit = match self.scratch.take() {
-            Ok(scratch) => {
-                let exit = self.run_in(&scratch, number, &mut job);
-                self.scratch.give_back(&scratch);
-                exit
-            }
-            Err(error) => not_started(format!("its scratch directory cannot be made: {error}")),
+        let (exit, mut scratch) = match self.scratch.take() {
+            Ok(scratch) => (self.run_in(&scratch, number, &mut job), Some(scratch)),
+            Err(error) => (not_started(format!("its scratch directory cannot be made: {error}")), None),
         };
+        // What a function left behind is gone before its exit is told.
+        if !self.scratch.is_untouched()
+            && let Some(scratch) = scratch.take()
+        {
+            self.scratch.give_back(&scratch);
+        }
         job.running.over();
         job.finish(&Arc::clone(&self.shared), exit);
+        // Whoever was told may have been woken on this CPU: it goes first.
+        thread::yield_now();
+        self.get_ready(scratch.as_deref());
+    }
+
+    /// Puts away what the last launch used, and has what the next one needs.
+    fn get_ready(&mut self, scratch: Option<&Path>) {
+        if let Some(scratch) = scratch {
+            self.scratch.give_back(scratch);
+        }
+        self.spent = None;
+        if self.pipes.is_none() {
+            self.pipes = Pipes::new().ok();
+        }
     }
 
     fn run_in(&mut self, scratch: &Path, number: u32, job: &mut Job) -> Exit {
@@ -206,10 +238,15 @@ impl Runner {
             slot.prepare(launch.limits.memory, launch.limits.processes)
                 .map_err(|error| format!("its control group cannot be limited: {error}"))?;
         }
-        let pipes = |error: std::io::Error| format!("its pipes cannot be made: {error}");
-        let (stdin, feed) = Feed::new(launch.stdin.take()).map_err(pipes)?;
-        let (stdout, stdout_end) = Capture::new(launch.limits.output).map_err(pipes)?;
-        let (stderr, stderr_end) = Capture::new(launch.limits.output).map_err(pipes)?;
+        let pipes = self.pipes.take().map_or_else(Pipes::new, Ok);
+        let pipes = pipes.map_err(|error| format!("its pipes cannot be made: {error}"))?;
+        let (stdin, feed) = match launch.stdin.take() {
+            Some(text) => (Some(pipes.stdin.0), Feed::new(pipes.stdin.1, text)),
+            None => (None, None),
+        };
+        let ((stdout, stdout_end), (stderr, stderr_end)) = (pipes.stdout, pipes.stderr);
+        let stdout = Capture::new(stdout, launch.limits.output);
+        let stderr = Capture::new(stderr, launch.limits.output);
         let marks = Marks { dye: shared.life.dye(number), mark: shared.life.mark(launch.attempt) };
         let start = Start {
             number,
@@ -281,7 +318,7 @@ impl Runner {
         // What the kernel says of one process is at least what we had when we started it; the tree's own account is not.
         let peak =
             self.slot.as_ref().and_then(Slot::peak).map_or(reaped.peak, |tree| tree.0.min(reaped.peak));
-        Exit {
+        let exit = Exit {
             kind,
             pid: Some(pid.as_raw_pid().unsigned_abs()),
             wall,
@@ -289,7 +326,9 @@ impl Runner {
             peak_memory: Bytes(peak),
             stdout: started.stdout.finish(&mut self.buffer),
             stderr: started.stderr.finish(&mut self.buffer),
-        }
+        };
+        self.spent = Some(started);
+        exit
     }
 }
 

@@ -65,6 +65,11 @@ impl Scratch {
         Ok(path)
     }
 
+    /// Whether the directory came back as it was given: then [`Self::give_back`] is brief, and there is nothing to remove.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.directory.as_ref().is_some_and(Untouched::is_as_it_was)
+    }
+
     /// From now on there is no directory with this path, nor anything that was in it.
     pub(super) fn give_back(&mut self, path: &Path) {
         self.given += 1;

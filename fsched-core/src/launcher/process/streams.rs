@@ -1,10 +1,10 @@
 //! What goes into a function and what comes out of it.
 
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::mem;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_setfl};
 
 use crate::cache::Bytes;
@@ -15,39 +15,59 @@ pub(super) const BUFFER: usize = 64 << 10;
 /// The most that a pipe can hold, whatever a function did to it.
 const LARGEST_PIPE: usize = 32 << 20;
 
+/// The pipes of one launch, made before it comes. Our ends do not wait.
+#[derive(Debug)]
+pub(super) struct Pipes {
+    pub(super) stdin: (PipeReader, PipeWriter),
+    pub(super) stdout: (PipeReader, PipeWriter),
+    pub(super) stderr: (PipeReader, PipeWriter),
+}
+
+impl Pipes {
+    pub(super) fn new() -> io::Result<Self> {
+        let pipes = Self { stdin: io::pipe()?, stdout: io::pipe()?, stderr: io::pipe()? };
+        fcntl_setfl(&pipes.stdin.1, OFlags::NONBLOCK)?;
+        fcntl_setfl(&pipes.stdout.0, OFlags::NONBLOCK)?;
+        fcntl_setfl(&pipes.stderr.0, OFlags::NONBLOCK)?;
+        Ok(pipes)
+    }
+}
+
 /// Standard output or standard error: the first bytes are kept, the others counted.
 #[derive(Debug)]
 pub(super) struct Capture {
-    pipe: Option<PipeReader>,
+    /// Does not wait.
+    pipe: PipeReader,
+    /// Whether nothing more will come.
+    ended: bool,
     output: Output,
     limit: usize,
 }
 
 impl Capture {
-    /// A new pipe, and its other end for the function.
-    pub(super) fn new(limit: Bytes) -> io::Result<(Self, PipeWriter)> {
-        let (reader, writer) = io::pipe()?;
+    pub(super) fn new(pipe: PipeReader, limit: Bytes) -> Self {
         let limit = usize::try_from(limit.0).unwrap_or(usize::MAX);
-        Ok((Self { pipe: Some(reader), output: Output::default(), limit }, writer))
+        Self { pipe, ended: false, output: Output::default(), limit }
     }
 
     /// What to wait for; none once the function has closed its end.
     pub(super) fn pipe(&self) -> Option<&PipeReader> {
-        self.pipe.as_ref()
+        (!self.ended).then_some(&self.pipe)
     }
 
-    /// Reads once, which does not wait if there is something to read or the end was reached.
-    pub(super) fn read(&mut self, buffer: &mut [u8]) {
-        let Some(pipe) = &mut self.pipe else { return };
-        match pipe.read(buffer) {
-            Ok(0) => self.pipe = None,
+    /// Reads once. False where nothing is there now.
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> bool {
+        match self.pipe.read(buffer) {
+            Ok(0) => self.ended = true,
             Ok(read) => self.keep(&buffer[..read]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
             Err(error) => {
                 tracing::warn!(%error, "a function's output cannot be read");
-                self.pipe = None;
+                self.ended = true;
             }
         }
+        true
     }
 
     fn keep(&mut self, bytes: &[u8]) {
@@ -58,21 +78,18 @@ impl Capture {
     }
 
     /// Reads what is there without waiting for more, and gives it all.
-    pub(super) fn finish(mut self, buffer: &mut [u8]) -> Output {
+    pub(super) fn finish(&mut self, buffer: &mut [u8]) -> Output {
         let mut left = LARGEST_PIPE;
-        while left > 0 && self.pipe.as_ref().is_some_and(is_readable) {
+        while left > 0 && !self.ended {
             let before = self.output.bytes.len() as u64 + self.output.dropped;
-            self.read(buffer);
+            if !self.read(buffer) {
+                break;
+            }
             let read = self.output.bytes.len() as u64 + self.output.dropped - before;
             left = left.saturating_sub(usize::try_from(read).unwrap_or(usize::MAX).max(1));
         }
-        self.output
+        mem::take(&mut self.output)
     }
-}
-
-fn is_readable(pipe: &PipeReader) -> bool {
-    let mut fds = [PollFd::new(pipe, PollFlags::IN)];
-    poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
 }
 
 /// Standard input: what the pipe did not take at once.
@@ -84,15 +101,12 @@ pub(super) struct Feed {
 }
 
 impl Feed {
-    /// The end for the function (none: its input is empty), and what remains to be written while it runs.
-    pub(super) fn new(text: Option<Arc<str>>) -> io::Result<(Option<PipeReader>, Option<Self>)> {
-        let Some(text) = text else { return Ok((None, None)) };
-        let (reader, pipe) = io::pipe()?;
-        fcntl_setfl(&pipe, OFlags::NONBLOCK)?;
+    /// What remains to be written while the function runs. The pipe must not wait.
+    pub(super) fn new(pipe: PipeWriter, text: Arc<str>) -> Option<Self> {
         let mut feed = Self { pipe, text, written: 0 };
         // Mostly all of it fits, and nobody has to wait for room.
         let goes_on = feed.write();
-        Ok((Some(reader), goes_on.then_some(feed)))
+        goes_on.then_some(feed)
     }
 
     /// What to wait for.
@@ -119,12 +133,17 @@ mod tests {
 
     use super::*;
 
+    fn capture(limit: u64) -> (Capture, PipeWriter) {
+        let (reader, writer) = Pipes::new().unwrap().stdout;
+        (Capture::new(reader, Bytes(limit)), writer)
+    }
+
     proptest! {
         #[test]
         fn the_first_bytes_are_kept_and_all_are_counted(
             chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..50), 0..20), limit in 0u64..400,
         ) {
-            let (mut capture, _writer) = Capture::new(Bytes(limit)).unwrap();
+            let (mut capture, _writer) = capture(limit);
             chunks.iter().for_each(|chunk| capture.keep(chunk));
             let all = chunks.concat();
             let kept = all.len().min(limit as usize);
@@ -135,7 +154,7 @@ mod tests {
 
     #[test]
     fn finishing_does_not_wait_for_an_end_that_does_not_come() {
-        let (capture, mut writer) = Capture::new(Bytes(3)).unwrap();
+        let (mut capture, mut writer) = capture(3);
         writer.write_all(b"hello").unwrap();
         let output = capture.finish(&mut [0; 2]);
         assert_eq!(output, Output { bytes: b"hel".to_vec(), dropped: 2 });
@@ -144,9 +163,9 @@ mod tests {
 
     #[test]
     fn a_text_larger_than_a_pipe_is_fed_in_pieces() {
-        let (_stdin, feed) = Feed::new(Some("x".repeat(1 << 20).into())).unwrap();
-        let feed = feed.unwrap();
-        assert!(feed.written > 0 && feed.written < 1 << 20);
-        assert!(Feed::new(Some("{}".into())).unwrap().1.is_none());
+        let feed = |pipes: Pipes, text: String| (Feed::new(pipes.stdin.1, text.into()), pipes.stdin.0);
+        let (large, _stdin) = feed(Pipes::new().unwrap(), "x".repeat(1 << 20));
+        assert!(large.is_some_and(|feed| feed.written > 0 && feed.written < 1 << 20));
+        assert!(feed(Pipes::new().unwrap(), "{}".into()).0.is_none());
     }
 }

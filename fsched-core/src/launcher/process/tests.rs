@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::identity::Marks;
 use super::spawn::{Start, StatusPipe};
-use super::streams::Capture;
+use super::streams::{Capture, Pipes};
 use super::*;
 use crate::cache::{Bytes, CacheGeometry, CpuId, Ways};
 use crate::id::{ContentHash, InvocationId};
@@ -281,8 +281,8 @@ fn a_process_joins_its_group_before_it_becomes_the_function() {
     let mut status = StatusPipe::new().unwrap();
     let mut run = |number: u32, group: &Path| {
         let marks = Marks { dye: 0, mark: String::new() };
-        let (stdout, stdout_end) = Capture::new(Bytes(100)).unwrap();
-        let (_stderr, stderr) = Capture::new(Bytes(0)).unwrap();
+        let pipes = Pipes::new().unwrap();
+        let (stdout, stdout_end) = pipes.stdout;
         let start = Start {
             number,
             marks: &marks,
@@ -291,10 +291,10 @@ fn a_process_joins_its_group_before_it_becomes_the_function() {
             status: &status,
             stdin: None,
             stdout: stdout_end,
-            stderr,
+            stderr: pipes.stderr.1,
         };
         let code = spawn::spawn(&config, &program, &limits, &launch, start).unwrap().wait().unwrap().code();
-        (code, stdout.finish(&mut [0; 100]).bytes, status.failure(number))
+        (code, Capture::new(stdout, Bytes(100)).finish(&mut [0; 100]).bytes, status.failure(number))
     };
     let group = dir.path().join("group");
     fs::write(&group, "").unwrap();
