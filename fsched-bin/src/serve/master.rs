@@ -37,7 +37,6 @@ pub struct ReadyMaster {
     listener: TcpListener,
     address: SocketAddr,
     state: Arc<MasterState>,
-    transport: HttpTransport,
 }
 
 impl ReadyMaster {
@@ -54,7 +53,7 @@ impl ReadyMaster {
         let store = EmbeddedStore::open(data_dir.join("store"))?;
         let files = FileStore::open(data_dir.join("files"))?;
         let transport = HttpTransportOptions { token, ..HttpTransportOptions::default() };
-        let transport = HttpTransport::new(transport).context("cannot start the transport")?;
+        let transport = HttpTransport::new(transport);
         let numbers = Arc::new(MasterNumbers::default());
         let predictor = settings.predictor.clone().unwrap_or_default().build()?;
         let scheduler = settings.scheduler.clone().unwrap_or_default().build();
@@ -65,12 +64,12 @@ impl ReadyMaster {
             numbers.timed_predictor(predictor),
             numbers.timed_scheduler(scheduler),
             Arc::new(store),
-            Arc::new(transport.clone()),
+            Arc::new(transport),
             Arc::clone(&now),
         )
         .await?;
         let state = Arc::new(MasterState::new(node, now, numbers, options));
-        Ok(Self { listener, address, state, transport })
+        Ok(Self { listener, address, state })
     }
 
     /// Where it listens.
@@ -91,9 +90,7 @@ impl ReadyMaster {
                 node.shutdown(Duration::ZERO).await;
             }
         };
-        let transport = self.transport;
-        let attach = move || transport.attach();
-        master::serve(self.listener, self.state, attach, shutdown).await.context("cannot serve")?;
+        master::serve(self.listener, self.state, shutdown).await.context("cannot serve")?;
         tracing::info!("stopped");
         Ok(())
     }

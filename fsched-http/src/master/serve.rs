@@ -27,16 +27,13 @@ const LAST_ANSWERS_SECS: u64 = 5;
 
 /// Answers on `listener` until `shutdown` is ready; then refuses new work, waits for what runs, and ends.
 ///
-/// To be called on an actix (or any single-threaded tokio) runtime. `each_thread` is called once on every thread that
-/// answers: where the node's transport has clients bound to threads, this is where to
-/// [attach](crate::transport::HttpTransport::attach) it, so that an order leaves from the thread it came in on.
+/// To be called on an actix (or any single-threaded tokio) runtime.
 ///
 /// # Errors
 /// Where the socket cannot be used, or could be reached from other machines while there is no token.
 pub async fn serve(
     listener: TcpListener,
     state: Arc<MasterState>,
-    each_thread: impl Fn() + Clone + Send + 'static,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     check_listen(listener.local_addr()?, state.options.token.as_ref())
@@ -45,10 +42,7 @@ pub async fn serve(
     socket2::SockRef::from(&listener).listen(BACKLOG)?;
     let cpus = || std::thread::available_parallelism().map_or(2, usize::from);
     let shared = Arc::clone(&state);
-    let app = move || {
-        each_thread();
-        App::new().configure(|cfg| configure(cfg, &shared))
-    };
+    let app = move || App::new().configure(|cfg| configure(cfg, &shared));
     let server = HttpServer::new(app)
         .workers(state.options.threads.unwrap_or_else(cpus).max(1))
         .tcp_nodelay(true)

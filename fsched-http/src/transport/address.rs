@@ -65,6 +65,14 @@ impl HttpAddress {
         }
     }
 
+    /// Host and port, as they stand in a URL.
+    pub fn authority(&self) -> String {
+        match &self.host {
+            Host::Ip(ip) => SocketAddr::new(*ip, self.port).to_string(),
+            Host::Name(name) => format!("{name}:{}", self.port),
+        }
+    }
+
     fn parse_advertised(text: &str, default_port: u16, peer: Option<IpAddr>) -> Result<Self, AddressError> {
         let error = |reason| AddressError { text: text.chars().take(80).collect(), reason };
         let (host, port) = split(text).map_err(error)?;
@@ -93,11 +101,7 @@ impl FromStr for HttpAddress {
 
 impl fmt::Display for HttpAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.host {
-            Host::Ip(IpAddr::V4(ip)) => write!(f, "http://{ip}:{}", self.port),
-            Host::Ip(IpAddr::V6(ip)) => write!(f, "http://[{ip}]:{}", self.port),
-            Host::Name(name) => write!(f, "http://{name}:{}", self.port),
-        }
+        write!(f, "http://{}", self.authority())
     }
 }
 

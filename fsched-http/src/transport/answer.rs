@@ -1,15 +1,19 @@
 //! Reading an answer that may be anything: of a worker, of something else, whole or not.
 
-use actix_web::http::StatusCode;
-use actix_web::http::header::CONTENT_LENGTH;
-use awc::ClientResponse;
-use awc::error::{ConnectError, SendRequestError};
+use std::error::Error as _;
+use std::io;
+use std::sync::Arc;
+
 use fsched_core::cluster::PROTOCOL_VERSION;
 use fsched_core::transport::{Address, TransportError};
-use futures_util::StreamExt as _;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper::header::CONTENT_LENGTH;
+use hyper::{Response, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::remote::{Connection, Remote};
 use crate::wire::{INSTANCE_HEADER, PROTOCOL_HEADER};
 
 /// Why there is no answer.
@@ -25,21 +29,26 @@ pub(super) enum NoAnswer {
     Unreadable(String),
 }
 
-impl From<SendRequestError> for NoAnswer {
-    fn from(error: SendRequestError) -> Self {
-        use awc::error::SendRequestError as E;
-        match error {
-            // The client says so where the connection ends before the head of an answer.
-            E::Connect(ConnectError::Disconnected) => {
-                Self::Disconnected("it was closed before an answer came".to_owned())
-            }
-            E::Connect(error) => Self::NotConnected(error.to_string()),
-            E::Send(error) => Self::Disconnected(error.to_string()),
-            E::Response(actix_web::error::ParseError::Io(error)) => Self::Disconnected(error.to_string()),
-            E::Response(error) => Self::Odd(format!("its answer is not HTTP: {error}")),
-            E::Body(error) => Self::Unreadable(error.to_string()),
-            other => Self::Odd(other.to_string()),
+impl From<hyper::Error> for NoAnswer {
+    fn from(error: hyper::Error) -> Self {
+        let reason = with_cause(&error);
+        let of_body = || error.source().is_some_and(|cause| cause.is::<io::Error>());
+        if error.is_parse() {
+            Self::Odd(format!("its answer is not HTTP: {reason}"))
+        } else if error.is_user() && of_body() {
+            Self::Unreadable(reason)
+        } else {
+            // Also where the runtime of the connection ended, which hyper takes for a mistake of its user.
+            Self::Disconnected(reason)
         }
+    }
+}
+
+/// An error, and what is behind it, which hyper's text leaves out.
+fn with_cause(error: &hyper::Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
     }
 }
 
@@ -61,9 +70,10 @@ pub(super) struct Answer {
     pub(super) status: StatusCode,
     /// Whether it is a worker of our version that answers.
     pub(super) ours: Result<(), String>,
-    /// Which process of it.
-    pub(super) instance: Option<String>,
-    response: ClientResponse,
+    response: Response<Incoming>,
+    remote: Arc<Remote>,
+    /// What it comes by; none once it was read to its end.
+    connection: Option<Connection>,
 }
 
 /// Why the body of an answer is of no use.
@@ -84,7 +94,7 @@ impl BadBody {
 }
 
 impl Answer {
-    pub(super) fn new(response: ClientResponse) -> Self {
+    pub(super) fn new(response: Response<Incoming>, remote: Arc<Remote>, connection: Connection) -> Self {
         let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
         let ours = match header(PROTOCOL_HEADER).map(str::parse::<u32>) {
             Some(Ok(PROTOCOL_VERSION)) => Ok(()),
@@ -95,10 +105,13 @@ impl Answer {
             None => Err(format!("it answers {} and names no protocol version", response.status())),
         };
         let instance = header(INSTANCE_HEADER).filter(|text| text.len() <= 64).map(str::to_owned);
-        Self { status: response.status(), ours, instance, response }
+        if let (Ok(()), Some(instance)) = (&ours, &instance) {
+            remote.note_instance(instance);
+        }
+        Self { status: response.status(), ours, response, remote, connection: Some(connection) }
     }
 
-    /// The body, as long as it is whole and no longer than `limit`. Reading to its end lets the connection be used again.
+    /// The body, as long as it is whole and no longer than `limit`. Read to its end, its connection is used again.
     pub(super) async fn body(&mut self, limit: usize) -> Result<Vec<u8>, BadBody> {
         let announced = self.response.headers().get(CONTENT_LENGTH);
         let announced = announced.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
@@ -107,20 +120,18 @@ impl Answer {
             return Err(too_long());
         }
         let mut body = Vec::with_capacity(announced.unwrap_or(0).min(64 << 10));
-        while let Some(chunk) = self.response.next().await {
-            let chunk = chunk.map_err(|error| BadBody::Cut(error.to_string()))?;
+        while let Some(frame) = self.response.frame().await {
+            let frame = frame.map_err(|error| BadBody::Cut(with_cause(&error)))?;
+            let Ok(chunk) = frame.into_data() else { continue };
             if body.len() + chunk.len() > limit {
                 return Err(too_long());
             }
             body.extend_from_slice(&chunk);
         }
-        // The client takes the end of the connection for the end of the body.
-        match announced {
-            Some(length) if body.len() < length => {
-                Err(BadBody::Cut(format!("{} of {length} bytes arrived", body.len())))
-            }
-            _ => Ok(body),
+        if let Some(connection) = self.connection.take() {
+            self.remote.give_back(connection);
         }
+        Ok(body)
     }
 
     /// The body, read as JSON.

@@ -3,21 +3,20 @@
 //! | file | what |
 //! | --- | --- |
 //! | `mod.rs` | [`HttpTransport`]: the handle that a master holds |
-//! | `lane.rs` | threads that own HTTP clients, and how calls get to them |
 //! | `client.rs` | what is asked of a worker, and what its answers mean |
+//! | `remote.rs` | those we speak with, and the connections to them |
 //! | `answer.rs` | reading an answer that may be anything |
 //! | `address.rs` | [`HttpAddress`]: where somebody listens |
 
 mod address;
 mod answer;
 mod client;
-mod lane;
+mod remote;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 use std::path::PathBuf;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,8 +27,7 @@ use fsched_core::invocation::{Order, Report};
 use fsched_core::transport::{Address, Peer, Transport, TransportError};
 
 pub use address::{AddressError, DEFAULT_WORKER_PORT, HttpAddress};
-use client::{Client, Instances};
-use lane::Lanes;
+use client::Client;
 
 use crate::auth::Token;
 
@@ -44,8 +42,6 @@ pub struct HttpTransportOptions {
     pub answer_timeout: Duration,
     /// The largest report that is read, in bytes: two outputs as base64, and some.
     pub report_limit: usize,
-    /// Threads of our own, for those who call from a thread that is not [attached](HttpTransport::attach).
-    pub threads: usize,
 }
 
 impl Default for HttpTransportOptions {
@@ -55,42 +51,26 @@ impl Default for HttpTransportOptions {
             connect_timeout: Duration::from_secs(2),
             answer_timeout: Duration::from_secs(3),
             report_limit: 16 << 20,
-            threads: 2,
         }
     }
 }
 
-/// The transport over HTTP, to be used from any thread.
+/// The transport over HTTP, to be used from any tokio runtime.
 ///
-/// HTTP clients live on threads of their own kind (see `lane.rs`); this is a handle that passes calls to them. On a
-/// thread that was [attached](Self::attach), calls stay on it. Dropping the last clone ends what is under way.
+/// Its connections live on the runtime that they were made on, and serve requests from there.
 ///
 /// An order whose line broke before an answer is sent once more, to the same process only. That process remembers
 /// which attempts it was given: where it refuses the second try as a duplicate the first one arrived, and the answer is
 /// [`TransportError::Broken`]; otherwise nothing was lost but a stale connection.
 #[derive(Clone)]
 pub struct HttpTransport {
-    lanes: Arc<Lanes>,
+    client: Arc<Client>,
 }
 
 impl HttpTransport {
-    /// A transport, and its threads.
-    ///
-    /// # Errors
-    /// Where the system gives no threads.
-    pub fn new(options: HttpTransportOptions) -> std::io::Result<Self> {
-        let lanes = Lanes::start(Arc::new(options), Arc::new(Instances::default()))?;
-        Ok(Self { lanes: Arc::new(lanes) })
-    }
-
-    /// Gives this thread an HTTP client: calls made from it go no more through another thread.
-    ///
-    /// To be called once on each thread of an actix server, in the function that makes its app.
-    ///
-    /// # Panics
-    /// Outside of an actix runtime.
-    pub fn attach(&self) {
-        self.lanes.attach();
+    /// A transport; connections are made when they are needed.
+    pub fn new(options: HttpTransportOptions) -> Self {
+        Self { client: Arc::new(Client::new(options)) }
     }
 }
 
@@ -103,30 +83,22 @@ impl fmt::Debug for HttpTransport {
 #[async_trait]
 impl Transport for HttpTransport {
     async fn execute(&self, to: &Peer, order: Order) -> Result<Report, TransportError> {
-        let address = to.address.clone();
-        self.lanes.call(&to.address, move |client| async move { client.execute(address, order).await }).await
+        self.client.execute(&to.address, order).await
     }
 
     async fn cancel(&self, to: &Peer, attempt: AttemptId) -> Result<(), TransportError> {
-        let address = to.address.clone();
-        self.lanes.call(&to.address, move |client| async move { client.cancel(address, attempt).await }).await
+        self.client.cancel(&to.address, attempt).await
     }
 
     async fn put_file(&self, to: &Peer, file: ContentHash, path: PathBuf) -> Result<(), TransportError> {
-        let address = to.address.clone();
-        let put = async move |client: Rc<Client>| client.put_file(address, file, path).await;
-        self.lanes.call(&to.address, put).await
+        self.client.put_file(&to.address, file, path).await
     }
 
     async fn discard_file(&self, to: &Peer, file: ContentHash) -> Result<(), TransportError> {
-        let address = to.address.clone();
-        self.lanes
-            .call(&to.address, move |client| async move { client.discard_file(address, file).await })
-            .await
+        self.client.discard_file(&to.address, file).await
     }
 
     async fn inspect(&self, address: &Address) -> Result<Heartbeat, TransportError> {
-        let to = address.clone();
-        self.lanes.call(address, move |client| async move { client.inspect(to).await }).await
+        self.client.inspect(address).await
     }
 }

@@ -16,7 +16,7 @@ use crate::worker::WorkerOptions;
 use crate::worker::rig::{LIMIT, Rig, Served, attempt, within};
 
 fn transport() -> Arc<HttpTransport> {
-    Arc::new(HttpTransport::new(HttpTransportOptions::default()).unwrap())
+    Arc::new(HttpTransport::new(HttpTransportOptions::default()))
 }
 
 fn impatient() -> HttpTransport {
@@ -24,7 +24,7 @@ fn impatient() -> HttpTransport {
         answer_timeout: Duration::from_millis(200),
         ..HttpTransportOptions::default()
     };
-    HttpTransport::new(options).unwrap()
+    HttpTransport::new(options)
 }
 
 /// An address at which nobody listens.
@@ -33,28 +33,15 @@ fn nobody() -> Address {
     (&HttpAddress::at(listener.local_addr().unwrap())).into()
 }
 
-async fn keeps_the_contract(attached: bool) {
+#[actix_web::test]
+async fn it_keeps_the_contract() {
     let listen = async |node| {
-        let transport = transport();
-        if attached {
-            transport.attach();
-        }
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let served = Served::start(listener, node, WorkerOptions::default());
         let address = served.address();
-        Listening { transport, address, nobody: nobody(), keep: Box::new(served) }
+        Listening { transport: transport(), address, nobody: nobody(), keep: Box::new(served) }
     };
     conformance::check(listen).await;
-}
-
-#[actix_web::test]
-async fn it_keeps_the_contract_from_its_own_threads() {
-    keeps_the_contract(false).await;
-}
-
-#[actix_web::test]
-async fn it_keeps_the_contract_from_attached_threads() {
-    keeps_the_contract(true).await;
 }
 
 #[actix_web::test]
@@ -68,7 +55,7 @@ async fn the_token_is_shown_and_a_missing_one_is_said() {
         "{without:?}"
     );
     let options = HttpTransportOptions { token: Some(token), ..HttpTransportOptions::default() };
-    let with = HttpTransport::new(options).unwrap().inspect(&served.address()).await;
+    let with = HttpTransport::new(options).inspect(&served.address()).await;
     assert_eq!(with.unwrap().key, rig.node.heartbeat().key);
 }
 
@@ -110,6 +97,28 @@ async fn an_end_of_the_transport_ends_what_is_under_way() {
     waiting.abort();
     drop(transport);
     within("the end", rig.launcher.until_stopped(attempt(1), Stop::Terminate)).await;
+}
+
+#[actix_web::test]
+async fn an_order_whose_runtime_ends_may_have_run() {
+    let rig = Rig::new();
+    let served = rig.serve(WorkerOptions::default());
+    let (transport, peer, order) = (transport(), served.peer(), rig.order(1));
+    let launcher = rig.launcher.clone();
+    let orphan = tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let mut waiting = Box::pin(async move { transport.execute(&peer, order).await });
+        runtime.block_on(async {
+            tokio::select! {
+                answer = &mut waiting => panic!("{answer:?}"),
+                _ = launcher.until_launched(1) => {}
+            }
+        });
+        waiting
+    });
+    let orphan = within("the launch", orphan).await.unwrap();
+    let answer = within("an answer", orphan).await;
+    assert!(matches!(&answer, Err(TransportError::Broken { .. })), "{answer:?}");
 }
 
 /// Somebody who accepts connections and does what `talk` says with each, in order.
@@ -290,7 +299,6 @@ fn breaking_off(second: String) -> (Odd, mpsc::Receiver<String>) {
 async fn a_connection_that_was_stale_costs_nothing() {
     let (odd, seen) = breaking_off(answer("200 OK", "a", &report_of(1)));
     let (transport, rig) = (transport(), Rig::new());
-    transport.attach();
     transport.inspect(&odd.peer.address).await.unwrap();
     within("a report", transport.execute(&odd.peer, rig.order(1))).await.unwrap();
     let (first, second) = (seen.recv().unwrap(), seen.recv().unwrap());
@@ -308,7 +316,6 @@ async fn what_may_have_arrived_on_a_stale_connection_is_broken() {
     ] {
         let (odd, _seen) = breaking_off(second.clone());
         let (transport, rig) = (transport(), Rig::new());
-        transport.attach();
         transport.inspect(&odd.peer.address).await.unwrap();
         let order = within("an answer", transport.execute(&odd.peer, rig.order(1))).await;
         match order {
@@ -327,7 +334,6 @@ async fn questions_on_a_stale_connection_are_asked_again() {
         read_request(&mut stream);
     });
     let transport = transport();
-    transport.attach();
     for _ in 0..3 {
         transport.inspect(&odd.peer.address).await.unwrap();
     }

@@ -105,7 +105,7 @@ impl World {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let shutdown = async { stopped.await.unwrap_or(()) };
-        let served = rt::spawn(serve(listener, Arc::clone(&state), || {}, shutdown));
+        let served = rt::spawn(serve(listener, Arc::clone(&state), shutdown));
         let client = awc::Client::builder().timeout(LIMIT).connector(awc::Connector::new().limit(0)).finish();
         let launcher = Arc::new(ScriptedLauncher::new(script));
         Self { address, state, launcher, loopback, client, stop: Some(stop), served: Some(served), _dir: dir }
