@@ -16,7 +16,7 @@ pub fn solve(problem: &Problem<'_>, objective: Objective) -> Result<Solution, To
     if movable().count() > room.most_runners() {
         return Err(TooMany { runners: movable().count(), most: room.most_runners() });
     }
-    let table = Table::of(room);
+    let mut table = Table::of(room);
     let weighted = |runner: &Runner<'_>, ways| runner.weight * runner.slowdown.at(ways);
     let plain = |runner: &Runner<'_>, ways| runner.slowdown.at(ways);
     let (chosen, _) = match objective {
@@ -47,36 +47,54 @@ pub(super) struct Table {
     pieces: Pieces,
     min: u8,
     ways: u8,
+    costs: Vec<PerWays<f64>>,
+    /// By runner: what all before it cost together.
+    before: Vec<PerWays<f64>>,
 }
 
 impl Table {
     pub(super) fn of(room: Room) -> Self {
         let pieces = room.pieces();
         let ways = pieces.iter().map(|piece| piece.count_ones() as u8).sum();
-        Self { pieces, min: room.min(), ways }
+        Self { pieces, min: room.min(), ways, costs: Vec::new(), before: Vec::new() }
     }
 
     /// The ways of each, and what they cost together; infinite where somebody cannot have any. There are no more than have room.
-    pub(super) fn best<C: Combine>(&self, costs: impl Iterator<Item = PerWays<f64>>) -> (Vec<u8>, f64) {
+    pub(super) fn best<C: Combine>(&mut self, costs: impl Iterator<Item = PerWays<f64>>) -> (Vec<u8>, f64) {
         if self.pieces.len() == 1 { self.in_one_piece::<C>(costs) } else { self.in_pieces::<C>(costs) }
     }
 
-    fn in_one_piece<C: Combine>(&self, costs: impl Iterator<Item = PerWays<f64>>) -> (Vec<u8>, f64) {
-        let mut best = [0.0; MAX_WAYS + 1];
-        // Everybody has a way at least, so there are no more runners than ways.
-        let mut choices = [[0; MAX_WAYS + 1]; MAX_WAYS];
-        let mut runners = 0;
-        for (cost, choice) in costs.zip(&mut choices) {
-            best = best_splits::<C>(&best, &cost, self.ways, self.min, choice);
-            runners += 1;
+    fn in_one_piece<C: Combine>(&mut self, all_costs: impl Iterator<Item = PerWays<f64>>) -> (Vec<u8>, f64) {
+        let Self { costs, before, .. } = self;
+        costs.clear();
+        costs.extend(all_costs);
+        let (min, all) = (usize::from(self.min), usize::from(self.ways));
+        let Some((last, others)) = costs.split_last() else { return (Vec::new(), 0.0) };
+        // Of the last one only the whole room matters, and those after each keep the least.
+        before.clear();
+        before.push([0.0; MAX_WAYS + 1]);
+        for (i, cost) in others.iter().enumerate() {
+            let most = all.saturating_sub((costs.len() - 1 - i) * min);
+            before.push(best_splits::<C>(&before[i], cost, most as u8, self.min, i * min));
         }
-        let mut left = usize::from(self.ways);
-        let mut ways = vec![0; runners];
-        for (own, choice) in ways.iter_mut().zip(&choices[..runners]).rev() {
-            *own = choice[left];
-            left -= usize::from(*own);
+        let shares = |before: &PerWays<f64>, cost: &PerWays<f64>, left: usize, own: usize| {
+            C::combine(before[left - own], cost[own])
+        };
+        let whole = (min..=all).map(|own| shares(&before[others.len()], last, all, own));
+        let whole = whole.fold(f64::INFINITY, |least, one| if one < least { one } else { least });
+        let mut ways = vec![0; costs.len()];
+        if whole == f64::INFINITY {
+            return (ways, whole);
         }
-        (ways, best[usize::from(self.ways)])
+        let (mut left, mut cost_of_all) = (all, whole);
+        for ((own, cost), before) in ways.iter_mut().zip(costs.iter()).zip(before.iter()).rev() {
+            // The fewest with which it costs no more.
+            let found = (min..=left).find(|&own| shares(before, cost, left, own) == cost_of_all);
+            let found = found.expect("what was found best is among them");
+            left -= found;
+            (*own, cost_of_all) = (found as u8, before[left]);
+        }
+        (ways, whole)
     }
 
     /// The same over states: how much of each piece is used, as digits.

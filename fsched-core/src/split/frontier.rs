@@ -32,7 +32,7 @@ impl Frontier {
         if runner.pinned.is_some() {
             return *self;
         }
-        Self { cost: least_sums(&self.cost, &costs(runner), self.ways, self.min), ..*self }
+        Self { cost: best_splits::<Add>(&self.cost, &costs(runner), self.ways, self.min, 0), ..*self }
     }
 
     /// What the best split costs with all ways; `None` where there is no room for everybody.
@@ -92,40 +92,46 @@ pub(super) fn costs(runner: &Runner<'_>) -> PerWays<f64> {
     std::array::from_fn(|ways| runner.weight * runner.slowdown.at(ways as u8))
 }
 
-/// For every number of ways the least of `combine(before[ways − own], cost[own])`, and in `choice` the fewest own ways that reach it.
+/// For every number of ways up to `most` the least of `combine(before[ways − own], cost[own])`, where whoever came before needs `taken` ways
+/// at least; infinite for fewer than suffice, and for more.
 ///
 /// Rounding keeps order (`a ≤ b` makes `a + c ≤ b + c`), so the least over all splits of a sum added up from the left is
 /// exactly what this finds, to the last bit.
 pub(super) fn best_splits<C: Combine>(
     before: &PerWays<f64>,
     cost: &PerWays<f64>,
-    ways: u8,
+    most: u8,
     min: u8,
-    choice: &mut PerWays<u8>,
+    taken: usize,
 ) -> PerWays<f64> {
-    let ways = usize::from(ways).min(MAX_WAYS);
+    let most = usize::from(most).min(MAX_WAYS);
+    let own = usize::from(min)..=most.saturating_sub(taken);
     let mut best = [f64::INFINITY; MAX_WAYS + 1];
-    for own in usize::from(min)..=ways {
-        let cost = cost[own];
-        let rest = &before[..=ways - own];
-        for ((best, choice), &rest) in best[own..=ways].iter_mut().zip(&mut choice[own..=ways]).zip(rest) {
-            let all = C::combine(rest, cost);
-            let better = all < *best;
-            *best = if better { all } else { *best };
-            *choice = if better { own as u8 } else { *choice };
-        }
+    let found = &mut best[..=most];
+    // A fixed width lets the compiler keep all of them in registers.
+    match most {
+        0..8 => found.copy_from_slice(&of_width::<C, 8>(before, cost, own)[..=most]),
+        8..16 => found.copy_from_slice(&of_width::<C, 16>(before, cost, own)[..=most]),
+        16..24 => found.copy_from_slice(&of_width::<C, 24>(before, cost, own)[..=most]),
+        _ => found.copy_from_slice(&of_width::<C, { MAX_WAYS + 1 }>(before, cost, own)[..=most]),
     }
     best
 }
 
-/// What [`best_splits`] finds for the sum, without saying how.
-pub(super) fn least_sums(before: &PerWays<f64>, cost: &PerWays<f64>, ways: u8, min: u8) -> PerWays<f64> {
-    let ways = usize::from(ways).min(MAX_WAYS);
-    let mut best = [f64::INFINITY; MAX_WAYS + 1];
-    for own in usize::from(min)..=ways {
+/// The same for `0..WIDTH` ways.
+fn of_width<C: Combine, const WIDTH: usize>(
+    before: &PerWays<f64>,
+    cost: &PerWays<f64>,
+    own: std::ops::RangeInclusive<usize>,
+) -> [f64; WIDTH] {
+    // Nobody has less than no ways.
+    let mut shifted = [f64::INFINITY; 2 * MAX_WAYS + 1];
+    shifted[MAX_WAYS..].copy_from_slice(before);
+    let mut best = [f64::INFINITY; WIDTH];
+    for own in own {
         let cost = cost[own];
-        for (best, &rest) in best[own..=ways].iter_mut().zip(&before[..=ways - own]) {
-            let all = rest + cost;
+        for (best, &rest) in best.iter_mut().zip(&shifted[MAX_WAYS - own..][..WIDTH]) {
+            let all = C::combine(rest, cost);
             *best = if all < *best { all } else { *best };
         }
     }

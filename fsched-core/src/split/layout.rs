@@ -68,7 +68,7 @@ fn best_first(candidates: &[(usize, WayMask)]) -> impl Iterator<Item = u32> {
             .try_fold(0, |all, bits| (all & bits == 0).then_some(all | bits))
     };
     let of_size = move |size: u32| {
-        let all = (0..1_u32 << candidates.len()).filter(move |set| set.count_ones() == size);
+        let all = sets_of_size(size).take_while(|set| set >> candidates.len() == 0);
         let mut sets: Vec<(u32, u32)> = all.filter_map(|set| Some((taken(set)?.count_ones(), set))).collect();
         sets.sort_by_key(|(ways, set)| (Reverse(*ways), *set));
         sets.into_iter().map(|(_, set)| set)
@@ -76,8 +76,20 @@ fn best_first(candidates: &[(usize, WayMask)]) -> impl Iterator<Item = u32> {
     (0..=candidates.len() as u32).rev().flat_map(of_size)
 }
 
+/// All sets of so many bits, rising, the empty one alone: Gosper's hack (HAKMEM item 175).
+fn sets_of_size(size: u32) -> impl Iterator<Item = u32> {
+    std::iter::successors(Some((1_u32 << size) - 1), |&set| {
+        let lowest = set & set.wrapping_neg();
+        let ripple = set.checked_add(lowest).filter(|_| set != 0)?;
+        Some(ripple | ((set ^ ripple) / lowest) >> 2)
+    })
+}
+
 /// Gives everybody without a mask one in what is left; `false` where that is not possible, or the budget is spent.
 fn fill(left: Room, wanted: &[Wanted], masks: &mut [Option<WayMask>], budget: &mut u32) -> bool {
+    if masks.iter().all(Option::is_some) {
+        return true;
+    }
     let gaps: Vec<Gap> = left.pieces().iter().map(|&bits| Gap { bits, used: 0 }).collect();
     let mut movers: Vec<usize> = (0..wanted.len()).filter(|&i| masks[i].is_none()).collect();
     // Large ones first: they are the hardest to place.

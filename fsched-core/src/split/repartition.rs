@@ -3,7 +3,7 @@
 use crate::cache::WayMask;
 use crate::split::exact::Table;
 use crate::split::frontier::{Add, PerWays};
-use crate::split::{Room, Row, TooMany, Wanted, lay_out};
+use crate::split::{MAX_WAYS, Room, Row, TooMany, Wanted, lay_out};
 
 /// One who runs in a domain, or is about to.
 #[derive(Debug, Clone, Copy)]
@@ -38,7 +38,7 @@ impl Default for Patience {
 ///
 /// The exact split is made anew with a fee on every mask that changes, which leaves those alone who would gain little. It is made at a few
 /// fees, and of what can be laid out the best is taken, the refill of granted ways and the fee for every mask that changes
-/// charged, neighbours that had to move included. Work is bounded: five splits and layouts.
+/// charged, neighbours that had to move included. Work is bounded: six splits and five layouts.
 ///
 /// # Errors
 /// [`TooMany`] where not everybody can have the fewest ways of a mask.
@@ -65,8 +65,18 @@ pub fn repartition(
     let now: Option<Vec<WayMask>> = occupants.iter().map(|one| one.mask).collect();
     let now = now.filter(|masks| apart(room, masks));
     let mut best = now.map(|masks| (charge(&masks), None));
-    // No masks are charged less than the best sizes are, with the fee for every size that changes.
-    let mut least = f64::NEG_INFINITY;
+    let mut table = Table::of(room);
+    let plain: Vec<PerWays<f64>> =
+        occupants.iter().map(|one| one.slowdown.values().map(|slowdown| one.left * slowdown)).collect();
+    let mut best_sizes = |fee: f64, refill: f64, leave: bool| {
+        let costs =
+            occupants.iter().zip(&plain).map(move |(one, plain)| cost(one, plain, fee, refill, leave));
+        Some(table.best::<Add>(costs)).filter(|(_, all)| all.is_finite())
+    };
+    // No masks are charged less than the best sizes are, with the fee for every size that changes and the refill of every way that is
+    // more: where a mask goes can only add to that.
+    let least =
+        best_sizes(fee, patience.refill, true).map_or(f64::NEG_INFINITY, |(_, all)| all * (1.0 + ROUNDING));
     let mut tried: Option<Vec<u8>> = None;
     let attempts = FEES.iter().map(|times| (times * fee, true)).chain([(0.0, false)]);
     for (fee, leave) in attempts {
@@ -76,13 +86,7 @@ pub fn repartition(
         if best.as_ref().is_some_and(|(charged, _)| *charged <= least) {
             break;
         }
-        let Some((sizes, all)) = attempt(room, occupants, fee, leave) else { continue };
-        if least == f64::NEG_INFINITY && leave {
-            least = all * (1.0 - ROUNDING);
-            if best.as_ref().is_some_and(|(charged, _)| *charged <= least) {
-                break;
-            }
-        }
+        let Some((sizes, _)) = best_sizes(fee, 0.0, leave) else { continue };
         if tried.as_ref() == Some(&sizes) {
             continue;
         }
@@ -103,21 +107,19 @@ const FEES: [f64; 4] = [1.0, 3.0, 10.0, 1e6];
 /// Sums are not added up in the same order everywhere.
 const ROUNDING: f64 = 1e-12;
 
-/// The best sizes with a fee for each that changes, and what they are charged.
-fn attempt(room: Room, occupants: &[Occupant<'_>], fee: f64, leave: bool) -> Option<(Vec<u8>, f64)> {
-    let cost = |one: &Occupant<'_>| -> PerWays<f64> {
-        let had = one.mask.map(|mask| mask.ways().get());
-        std::array::from_fn(|ways| {
-            let ways = ways as u8;
-            let other = had.is_some_and(|had| had != ways);
-            if other && leave && one.ending {
-                return f64::INFINITY;
-            }
-            one.left * one.slowdown.at(ways) + if other { fee } else { 0.0 }
-        })
-    };
-    let (ways, all) = Table::of(room).best::<Add>(occupants.iter().map(cost));
-    all.is_finite().then_some((ways, all))
+/// What sizes cost an occupant with a fee for another than it has and the refill of every way that is more; `plain` is what they cost without.
+fn cost(one: &Occupant<'_>, plain: &PerWays<f64>, fee: f64, refill: f64, leave: bool) -> PerWays<f64> {
+    let had = one.mask.map_or(0, |mask| usize::from(mask.ways().get()));
+    let mut cost = *plain;
+    if had > 0 {
+        let left_alone = leave && one.ending;
+        cost = if left_alone { [f64::INFINITY; MAX_WAYS + 1] } else { cost.map(|cost| cost + fee) };
+        cost[had] = plain[had];
+    }
+    if refill > 0.0 {
+        cost[had..].iter_mut().zip(0_u8..).for_each(|(cost, more)| *cost += f64::from(more) * refill);
+    }
+    cost
 }
 
 /// Masks of these sizes.

@@ -77,7 +77,7 @@ pub(super) struct Running {
     /// The curve by ways, once that was asked for.
     pub(super) read: OnceLock<Box<Read>>,
     /// What the curve says of sharing, once that was asked for.
-    pub(super) demand: OnceLock<Option<Arc<Demand>>>,
+    pub(super) demand: OnceLock<Option<Demand>>,
     pub(super) weight: Weight,
     /// How many times longer than its curve says everything takes here.
     pub(super) pace: f64,

@@ -6,7 +6,6 @@
 
 mod plan;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use self::plan::plan;
@@ -28,11 +27,11 @@ const ENDING: std::ops::Range<f64> = 0.95..1.2;
 
 /// One who shares, as far as splitting goes.
 #[derive(Debug, Clone)]
-pub(super) struct Sharer {
+pub(super) struct Sharer<'a> {
     pub(super) lease: LeaseId,
     /// The mask it has now.
     pub(super) mask: WayMask,
-    pub(super) slowdown: Row,
+    pub(super) slowdown: &'a Row,
     /// What is left of its run, as a part of it, times its weight, times the harmonic mean of what all runs here take with the
     /// whole cache, seconds. So a run's slowdown counts the same whatever it takes, and can be weighed against the time in
     /// which ways fill: short runs, which pay more for that, are few where that mean is long.
@@ -44,7 +43,7 @@ pub(super) struct Sharer {
     /// Whether it has not started yet.
     pub(super) new: bool,
     /// What it does to a cache that it shares, where its misses are known and somebody has to share.
-    pub(super) demand: Option<Arc<Demand>>,
+    pub(super) demand: Option<&'a Demand>,
 }
 
 impl Worker {
@@ -58,6 +57,9 @@ impl Worker {
             return Vec::new();
         }
         let here = || self.running.values().filter(|running| running.domain == domain);
+        if here().all(|one| one.exclusive) {
+            return Vec::new();
+        }
         let exclusive: Vec<WayMask> = here().filter(|one| one.exclusive).map(|one| one.mask).collect();
         let sharers = self.sharers(now, domain, &geometry, new);
         let Some(groups) = plan(&geometry, &exclusive, &sharers) else { return Vec::new() };
@@ -77,11 +79,11 @@ impl Worker {
         domain: DomainId,
         geometry: &CacheGeometry,
         new: Option<LeaseId>,
-    ) -> Vec<Sharer> {
+    ) -> Vec<Sharer<'_>> {
         let here = || self.running.values().filter(|running| running.domain == domain);
         let exclusive = here().filter(|one| one.exclusive).count();
         let shared = || here().filter(|one| !one.exclusive);
-        let mut sharers: Vec<Sharer> =
+        let mut sharers: Vec<Sharer<'_>> =
             shared().map(|one| Sharer { new: new == Some(one.lease), ..one.sharer(now, geometry) }).collect();
         let runs = sharers.len() as f64;
         let mean = runs / sharers.iter().map(|one| one.whole.recip()).sum::<f64>();
@@ -123,7 +125,7 @@ impl Read {
 }
 
 impl Running {
-    fn sharer(&self, now: Timestamp, geometry: &CacheGeometry) -> Sharer {
+    fn sharer(&self, now: Timestamp, geometry: &CacheGeometry) -> Sharer<'_> {
         let Read { slowdown, times } =
             &**self.read.get_or_init(|| Box::new(Read::new(&self.curve, geometry)));
         let whole = times.at(geometry.usable_ways().get()) * self.pace;
@@ -133,7 +135,7 @@ impl Running {
         Sharer {
             lease: self.lease,
             mask: self.mask,
-            slowdown: *slowdown,
+            slowdown,
             left: self.weight.get() * (1.0 - done).max(0.1),
             whole,
             ending: ENDING.contains(&done) || !matches!(self.phase, Phase::Running { .. }),
@@ -142,8 +144,8 @@ impl Running {
         }
     }
 
-    fn demand(&self, geometry: &CacheGeometry) -> Option<Arc<Demand>> {
-        self.demand.get_or_init(|| Demand::of_curve(&self.curve, geometry).map(Arc::new)).clone()
+    fn demand(&self, geometry: &CacheGeometry) -> Option<&Demand> {
+        self.demand.get_or_init(|| Demand::of_curve(&self.curve, geometry)).as_ref()
     }
 }
 

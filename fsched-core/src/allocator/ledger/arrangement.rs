@@ -1,5 +1,6 @@
 //! Masks that somebody else chose for those who share: whether they can be, and which class gets which.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use super::{Class, ClosId, Lease, Ledger, class_at};
@@ -41,27 +42,32 @@ pub(super) fn check(ledger: &Ledger, groups: &[Group]) -> Result<(), Misfit> {
 /// The class of each group, so that few leases change theirs: again and again the pair of group and class that has the most
 /// leases in common, and the lowest class that nobody exclusive has where there are none left in common.
 pub(super) fn seat(ledger: &Ledger, groups: &[Group]) -> Vec<ClosId> {
-    let classes = ledger.classes.len();
-    let mut common = vec![0u32; groups.len() * classes];
+    let mut pairs: Vec<(u32, usize, usize)> = Vec::new();
     for (index, group) in groups.iter().enumerate() {
+        let first = pairs.len();
         let held = group.leases.iter().filter_map(|lease| ledger.leases.get(lease));
         for class in held.filter_map(|held| usize::from(held.class.0).checked_sub(1)) {
-            common[index * classes + class] += 1;
+            match pairs[first..].iter_mut().find(|(_, _, known)| *known == class) {
+                Some((common, ..)) => *common += 1,
+                None => pairs.push((1, index, class)),
+            }
         }
     }
-    let mut free: BTreeSet<usize> =
-        (0..classes).filter(|&class| can_be_shared(&ledger.classes[class])).collect();
+    // Of equals the first: the lowest group in the lowest class.
+    pairs.sort_unstable_by_key(|&(common, group, class)| (Reverse(common), group, class));
+    let mut free: Vec<bool> = ledger.classes.iter().map(can_be_shared).collect();
     let mut seats = vec![None; groups.len()];
-    for _ in groups {
-        let open = (0..groups.len()).filter(|&group| seats[group].is_none());
-        let pairs = open.flat_map(|group| free.iter().map(move |&class| (group, class)));
-        let best = pairs.max_by_key(|&(group, class)| {
-            // Of equals the first: the lowest group in the lowest class.
-            (common[group * classes + class], std::cmp::Reverse((group, class)))
-        });
-        let (group, class) = best.expect("there are no more groups than classes for them");
-        seats[group] = Some(class);
-        free.remove(&class);
+    for (_, group, class) in pairs {
+        if seats[group].is_none() && free[class] {
+            seats[group] = Some(class);
+            free[class] = false;
+        }
+    }
+    for seat in seats.iter_mut().filter(|seat| seat.is_none()) {
+        let class =
+            free.iter().position(|free| *free).expect("there are no more groups than classes for them");
+        free[class] = false;
+        *seat = Some(class);
     }
     seats.into_iter().flatten().map(class_at).collect()
 }

@@ -1,4 +1,4 @@
-use crate::split::frontier::{PerWays, least_sums};
+use crate::split::frontier::{Add, PerWays, best_splits};
 use crate::split::sharing::costs::members_of;
 use crate::split::sharing::{GroupCosts, Member, SharedPart, Sharing, SharingProblem};
 
@@ -107,7 +107,7 @@ fn kind(problem: &SharingProblem<'_>, member: &Member<'_>) -> Kind {
 fn distance(costs: &mut GroupCosts<'_>, a: u64, b: u64) -> f64 {
     let (ways, min) = (costs.problem().ways, costs.problem().min);
     let (row_a, row_b, both) = (*costs.row(a), *costs.row(b), *costs.row(a | b));
-    let divided = least_sums(&row_a, &row_b, ways, min);
+    let divided = best_splits::<Add>(&row_a, &row_b, ways, min, 0);
     (2 * min..=ways).map(|w| both[usize::from(w)] - divided[usize::from(w)]).sum()
 }
 

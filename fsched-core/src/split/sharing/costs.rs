@@ -50,8 +50,8 @@ impl<'a> GroupCosts<'a> {
 
     /// What these runners, by place in the problem, cost when they share so many ways; infinite with fewer than a mask has, or more
     /// than there are.
-    pub fn cost(&mut self, members: &[usize], ways: u8) -> f64 {
-        let set = members.iter().fold(0, |set, member| set | 1 << member);
+    pub fn cost(&mut self, members: impl IntoIterator<Item = usize>, ways: u8) -> f64 {
+        let set = members.into_iter().fold(0, |set, member| set | 1 << member);
         self.row(set).get(usize::from(ways)).copied().unwrap_or(f64::INFINITY)
     }
 

@@ -23,10 +23,10 @@ pub fn share_exhaustively(costs: &mut GroupCosts<'_>) -> Result<Sharing, Sharing
     let all = usize::from(problem.ways);
     // By number of groups, then set: what it costs by ways, and the group with its lowest member.
     let mut best: Vec<Vec<PerWays<f64>>> = Vec::new();
-    let mut last: Vec<Vec<PerWays<(u16, u8)>>> = Vec::new();
+    let mut last: Vec<Vec<PerWays<u16>>> = Vec::new();
     for groups in 0..problem.most_groups().min(n) {
         let mut row = vec![[f64::INFINITY; MAX_WAYS + 1]; sets];
-        let mut from = vec![[(0, 0); MAX_WAYS + 1]; sets];
+        let mut from = vec![[0; MAX_WAYS + 1]; sets];
         for set in 1..sets {
             let lowest = set & set.wrapping_neg();
             // All parts of the set that contain its lowest member.
@@ -40,18 +40,12 @@ pub fn share_exhaustively(costs: &mut GroupCosts<'_>) -> Result<Sharing, Sharing
                     _ => (rest == 0).then_some([0.0; MAX_WAYS + 1]),
                 };
                 if let Some(before) = before {
-                    let mut own = [0; MAX_WAYS + 1];
-                    let cost = best_splits::<Add>(
-                        &before,
-                        costs.row(group as u64),
-                        problem.ways,
-                        problem.min,
-                        &mut own,
-                    );
+                    let cost =
+                        best_splits::<Add>(&before, costs.row(group as u64), problem.ways, problem.min, 0);
                     for ways in 0..=all {
                         if cost[ways] < row[set][ways] {
                             row[set][ways] = cost[ways];
-                            from[set][ways] = (group as u16, own[ways]);
+                            from[set][ways] = group as u16;
                         }
                     }
                 }
@@ -70,9 +64,19 @@ pub fn share_exhaustively(costs: &mut GroupCosts<'_>) -> Result<Sharing, Sharing
     let cost = best[groups][set][left];
     let mut parts = Vec::new();
     while set != 0 {
-        let (group, own) = last[groups][set][left];
+        let group = last[groups][set][left];
+        let rest = set & !usize::from(group);
+        let before = |ways: usize| match groups.checked_sub(1) {
+            Some(before) if rest != 0 => best[before][rest][ways],
+            _ => 0.0,
+        };
+        // The fewest ways with which the group costs no more.
+        let row = costs.row(u64::from(group));
+        let same =
+            |&own: &u8| before(left - usize::from(own)) + row[usize::from(own)] == best[groups][set][left];
+        let own = (problem.min..=left as u8).find(same).expect("what was found best is among them");
         parts.push(SharedPart { members: members_of(u64::from(group)).collect(), ways: own });
-        set &= !usize::from(group);
+        set = rest;
         left -= usize::from(own);
         groups = groups.saturating_sub(1);
     }

@@ -23,7 +23,7 @@ const ROUNDS: usize = 16;
 pub(super) fn plan(
     geometry: &CacheGeometry,
     exclusive: &[WayMask],
-    sharers: &[Sharer],
+    sharers: &[Sharer<'_>],
 ) -> Option<Vec<Group>> {
     let taken = exclusive.iter().fold(0, |all, mask| all | mask.bits());
     let way_size = geometry.way_size().0 as f64;
@@ -35,19 +35,19 @@ pub(super) fn plan(
         way_size,
         patience: Patience { refill: way_size / REFILL, ..Patience::default() },
         sharers,
+        all_left: sharers.iter().map(|one| one.left).sum(),
         costs: RefCell::new(GroupCosts::new(problem(&members, room, 1, way_size)).ok()),
         searched: RefCell::default(),
     };
     let mut masks: Vec<WayMask> = sharers.iter().map(|sharer| sharer.mask).collect();
     let mut placed: Vec<bool> = sharers.iter().map(|sharer| !sharer.new).collect();
+    let mut cost = domain.cost(&masks);
     let mut found = None;
     for _ in 0..ROUNDS {
-        match domain.better(&masks, &placed) {
-            Some(parties) => {
-                for party in &parties {
-                    party.members.iter().for_each(|&i| masks[i] = party.mask);
-                }
-                found = Some(parties);
+        match domain.better(cost, &masks, &placed) {
+            Some(better) => {
+                (cost, masks) = (better.cost, better.masks);
+                found = Some(better.groups);
             }
             // A newcomer may have no better place than it has: as one who has it, it may be in the way of others.
             None if placed.contains(&false) => {}
@@ -55,11 +55,12 @@ pub(super) fn plan(
         }
         placed.fill(true);
     }
-    let group = |party: Party| Group {
-        mask: party.mask,
-        leases: party.members.iter().map(|&i| sharers[i].lease).collect(),
+    let groups = found?;
+    let group = |first: usize| Group {
+        mask: masks[first],
+        leases: groups.members(first).map(|i| sharers[i].lease).collect(),
     };
-    Some(found?.into_iter().map(group).collect())
+    Some(groups.firsts().map(group).collect())
 }
 
 fn problem<'a>(members: &'a [Member<'a>], room: Room, classes: usize, way_size: f64) -> SharingProblem<'a> {
@@ -75,11 +76,51 @@ fn problem<'a>(members: &'a [Member<'a>], room: Room, classes: usize, way_size: 
     }
 }
 
-/// Those who use one mask together.
-#[derive(Debug, Clone, PartialEq)]
-struct Party {
-    members: Vec<usize>,
-    mask: WayMask,
+/// Who shares with whom: for each the first of those in its group, which stands for the group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Groups(Vec<usize>);
+
+impl Groups {
+    /// Those that have the same mask, together.
+    fn by_mask(masks: &[WayMask]) -> Self {
+        let first = |i: usize| masks.iter().position(|mask| *mask == masks[i]).unwrap_or(i);
+        Self((0..masks.len()).map(first).collect())
+    }
+
+    /// The first of each group, rising.
+    fn firsts(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().enumerate().filter(|(i, first)| i == *first).map(|(i, _)| i)
+    }
+
+    /// Those of the group of this first one, rising.
+    fn members(&self, first: usize) -> impl Iterator<Item = usize> + Clone {
+        let group = self.0[first..].iter().enumerate();
+        group.filter(move |(_, of)| **of == first).map(move |(i, _)| first + i)
+    }
+
+    /// Whether the group of this first one is nobody else's.
+    fn is_single(&self, first: usize) -> bool {
+        !self.0[first + 1..].contains(&first)
+    }
+
+    /// How many there are.
+    fn count(&self) -> usize {
+        self.firsts().count()
+    }
+
+    /// These, who are rising, are a group.
+    fn join(&mut self, members: &[usize]) {
+        members.iter().for_each(|&i| self.0[i] = members[0]);
+    }
+}
+
+/// Masks that are worth changing to.
+struct Better {
+    groups: Groups,
+    /// By sharer.
+    masks: Vec<WayMask>,
+    /// What is left to run with them.
+    cost: f64,
 }
 
 /// A search for who shares with whom: among whom, in how many ways and classes; and what was found.
@@ -96,192 +137,204 @@ struct Domain<'a> {
     classes: usize,
     way_size: f64,
     patience: Patience,
-    sharers: &'a [Sharer],
+    sharers: &'a [Sharer<'a>],
+    /// What is left of all.
+    all_left: f64,
     /// What groups cost; none where there are more sharers than can be reckoned with, or no ways.
     costs: RefCell<Option<GroupCosts<'a>>>,
     searched: RefCell<Option<Searched>>,
 }
 
 impl Domain<'_> {
-    /// The masks that are worth changing to.
-    fn better(&self, masks: &[WayMask], placed: &[bool]) -> Option<Vec<Party>> {
-        let mut best: (f64, Option<Vec<Party>>) = (self.cost(masks), None);
-        for grouping in self.groupings(masks) {
-            let Some(parties) = self.lay(grouping, masks, placed) else { continue };
-            let mut new = masks.to_vec();
-            for party in &parties {
-                party.members.iter().for_each(|&i| new[i] = party.mask);
+    /// The masks that are worth changing to from these, which cost so much.
+    fn better(&self, cost: f64, masks: &[WayMask], placed: &[bool]) -> Option<Better> {
+        let (mut least, mut best) = (cost, None);
+        for groups in self.groupings(masks).into_iter().flatten() {
+            let Some(new) = self.lay(&groups, masks, placed) else { continue };
+            if new == masks {
+                // As it is: no better.
+                continue;
             }
-            let charged = self.cost(&new) + self.charge(&parties, masks, placed);
-            if charged < best.0 {
-                best = (charged, Some(parties));
+            let cost = self.cost(&new);
+            let charged = cost + self.charge(&groups, &new, masks, placed);
+            if charged < least {
+                (least, best) = (charged, Some(Better { groups, masks: new, cost }));
             }
         }
-        best.1
+        best
     }
 
-    /// Who might share with whom: as it is now, and as it would be best without regard to what is.
-    fn groupings(&self, masks: &[WayMask]) -> Vec<Vec<Vec<usize>>> {
-        let everybody: Vec<usize> = (0..masks.len()).collect();
-        let now = by_mask(&everybody, masks);
+    /// Who might share with whom: as it would be best without regard to what is, and as it is now.
+    fn groupings(&self, masks: &[WayMask]) -> [Option<Groups>; 2] {
+        let now = Groups::by_mask(masks);
         let most = self.classes.min(self.room.most_runners());
-        let mut all = Vec::with_capacity(2);
         // Those who are about to end keep their masks, unless there is no room for the others then.
-        all.extend(self.anew(masks, true).or_else(|| self.anew(masks, false)));
-        if now.len() <= most && !all.contains(&now) {
-            all.push(now);
-        }
-        all
+        let anew = self.anew(masks, true).or_else(|| self.anew(masks, false));
+        let other = now.count() <= most && anew.as_ref() != Some(&now);
+        [anew, other.then_some(now)]
     }
 
     /// The best groups, whoever has which mask now; `None` where there is no room or nobody.
     ///
     /// Whoever gains nothing by cache shares one mask with its like. The others have ways of their own, or where ways and classes do
     /// not suffice, share as [`share`] finds it.
-    fn anew(&self, masks: &[WayMask], leave: bool) -> Option<Vec<Vec<usize>>> {
-        let (ending, rest): (Vec<usize>, Vec<usize>) =
-            (0..masks.len()).partition(|&i| leave && self.sharers[i].ending);
-        let mut groups = by_mask(&ending, masks);
-        let room = self.room.without(ending.iter().fold(0, |all, &i| all | masks[i].bits()));
-        if rest.is_empty() {
-            return (groups.len() <= self.classes && !groups.is_empty()).then_some(groups);
+    fn anew(&self, masks: &[WayMask], leave: bool) -> Option<Groups> {
+        let mut groups = Groups((0..masks.len()).collect());
+        let (mut light, mut sensitive) = (Vec::new(), Vec::with_capacity(masks.len()));
+        let (mut ending, mut kept) = (Vec::new(), 0);
+        for (i, sharer) in self.sharers.iter().enumerate() {
+            if leave && sharer.ending {
+                // With whoever else is about to end and has its mask.
+                groups.0[i] = ending.iter().copied().find(|&j| masks[j] == masks[i]).unwrap_or(i);
+                ending.extend((groups.0[i] == i).then_some(i));
+                kept |= masks[i].bits();
+            } else if sharer.is_light(self.room) {
+                light.push(i);
+            } else {
+                sensitive.push(i);
+            }
         }
-        let most = self.classes.checked_sub(groups.len())?.min(room.most_runners());
-        let (mut light, mut sensitive): (Vec<usize>, Vec<usize>) =
-            rest.into_iter().partition(|&i| self.sharers[i].is_light(self.room));
+        if light.is_empty() && sensitive.is_empty() {
+            return (ending.len() <= self.classes && !ending.is_empty()).then_some(groups);
+        }
+        let room = self.room.without(kept);
+        let most = self.classes.checked_sub(ending.len())?.min(room.most_runners());
         let own = most.checked_sub(usize::from(!light.is_empty()))?;
-        if sensitive.len() <= own {
-            groups.extend(sensitive.into_iter().map(|i| vec![i]));
-        } else {
+        if sensitive.len() > own {
             // Only so many can be reckoned with, those who lose the most.
             sensitive.sort_by(|&a, &b| self.loss(b).total_cmp(&self.loss(a)).then(a.cmp(&b)));
             let all: f64 = sensitive.iter().map(|&i| self.sharers[i].left).sum();
             if all >= SEARCH && sensitive.len() <= MAX_MEMBERS && own > 1 {
                 let kept = if light.is_empty() { 0 } else { room.min() };
                 sensitive.sort_unstable();
-                groups.extend(self.search(sensitive, room.fewer(kept), own)?);
+                self.search(sensitive, room.fewer(kept), own, &mut groups)?;
             } else {
                 let alone = most.checked_sub(1)?;
                 light.extend(sensitive.drain(alone..));
-                groups.extend(sensitive.into_iter().map(|i| vec![i]));
             }
         }
         light.sort_unstable();
-        groups.extend((!light.is_empty()).then_some(light));
-        groups.sort_unstable();
+        groups.join(&light);
         Some(groups)
     }
 
     /// The best groups of these in so many ways and classes.
-    fn search(&self, members: Vec<usize>, room: Room, classes: usize) -> Option<Vec<Vec<usize>>> {
+    fn search(&self, members: Vec<usize>, room: Room, classes: usize, groups: &mut Groups) -> Option<()> {
         let mut searched = self.searched.borrow_mut();
         let known = searched.as_ref().filter(|known| {
             known.members == members && known.ways == room.ways() && known.classes == classes
         });
         if let Some(known) = known {
-            return Some(known.groups.clone());
+            known.groups.iter().for_each(|group| groups.join(group));
+            return Some(());
         }
         let who: Vec<Member<'_>> = members.iter().map(|&i| self.sharers[i].member()).collect();
         let mut costs = GroupCosts::new(problem(&who, room, classes, self.way_size)).ok()?;
         let parts = share(&mut costs).groups.into_iter();
-        let groups: Vec<Vec<usize>> =
+        let found: Vec<Vec<usize>> =
             parts.map(|part| part.members.into_iter().map(|i| members[i]).collect()).collect();
-        *searched = Some(Searched { members, ways: room.ways(), classes, groups: groups.clone() });
-        Some(groups)
+        found.iter().for_each(|group| groups.join(group));
+        *searched = Some(Searched { members, ways: room.ways(), classes, groups: found });
+        Some(())
     }
 
-    /// Masks for these groups, changed only where that pays.
-    fn lay(&self, groups: Vec<Vec<usize>>, masks: &[WayMask], placed: &[bool]) -> Option<Vec<Party>> {
-        let left = |group: &[usize]| group.iter().map(|&i| self.sharers[i].left).sum::<f64>();
-        let rows: Vec<Row> = groups
-            .iter()
-            .map(|group| match group[..] {
-                [one] => Some(self.sharers[one].slowdown),
-                _ => {
-                    let all = left(group).max(f64::MIN_POSITIVE);
-                    let ways = 1..=self.room.ways().max(1);
-                    Row::new(
-                        &ways
-                            .map(|ways| self.group_cost(group, ways.max(self.room.min())) / all)
-                            .collect::<Vec<_>>(),
-                    )
-                    .ok()
-                }
-            })
-            .collect::<Option<_>>()?;
+    /// Masks for these groups, by sharer, changed only where that pays.
+    fn lay(&self, groups: &Groups, masks: &[WayMask], placed: &[bool]) -> Option<Vec<WayMask>> {
+        let left = |first: usize| groups.members(first).map(|i| self.sharers[i].left).sum::<f64>();
+        let together = |first: usize| {
+            let all = left(first).max(f64::MIN_POSITIVE);
+            let ways = 1..=self.room.ways().max(1);
+            let cost = |ways: u8| self.group_cost(groups, first, ways.max(self.room.min())) / all;
+            Row::new(&ways.map(cost).collect::<Vec<_>>()).ok()
+        };
+        let shared = groups.firsts().filter(|&first| !groups.is_single(first));
+        let rows: Vec<Row> = shared.map(together).collect::<Option<_>>()?;
+        let mut rows = rows.iter();
         // A group stays where that member of it is who has the most left.
-        let mask = |group: &[usize]| {
-            let there = group.iter().copied().filter(|&i| placed[i]);
+        let mask = |first: usize| {
+            let there = groups.members(first).filter(|&i| placed[i]);
             let heaviest = |a: &usize, b: &usize| self.sharers[*a].left.total_cmp(&self.sharers[*b].left);
             there.max_by(heaviest).map(|i| masks[i])
         };
         let occupants: Vec<Occupant<'_>> = groups
-            .iter()
-            .zip(&rows)
-            .map(|(group, slowdown)| Occupant {
-                slowdown,
-                left: left(group),
-                mask: mask(group),
-                ending: group.iter().all(|&i| self.sharers[i].ending),
+            .firsts()
+            .map(|first| Occupant {
+                slowdown: if groups.is_single(first) {
+                    self.sharers[first].slowdown
+                } else {
+                    rows.next().expect("every group that is shared has a row")
+                },
+                left: left(first),
+                mask: mask(first),
+                ending: groups.members(first).all(|i| self.sharers[i].ending),
             })
             .collect();
         let found = match repartition(self.room, &occupants, self.patience).ok()? {
             Some(masks) => masks,
             None => occupants.iter().map(|one| one.mask).collect::<Option<_>>()?,
         };
-        Some(groups.into_iter().zip(found).map(|(members, mask)| Party { members, mask }).collect())
+        let mut new = masks.to_vec();
+        for (first, mask) in groups.firsts().zip(found) {
+            groups.members(first).for_each(|i| new[i] = mask);
+        }
+        Some(new)
     }
 
     /// What it costs to change: to fill the ways that are granted, and the threshold for every mask that somebody leaves. Who is not
     /// placed yet has to fill its ways anyhow.
-    fn charge(&self, parties: &[Party], masks: &[WayMask], placed: &[bool]) -> f64 {
-        let all: f64 = self.sharers.iter().map(|one| one.left).sum();
-        let (mut granted, mut left) = (0, Vec::new());
-        for Party { members, mask } in parties {
-            let there = || members.iter().copied().filter(|&i| placed[i]);
-            let had = there().fold(0, |had, i| had | masks[i].bits());
-            granted += if had == 0 { 0 } else { (mask.bits() & !had).count_ones() };
-            left.extend(there().map(|i| masks[i]).filter(|had| had != mask));
+    fn charge(&self, groups: &Groups, new: &[WayMask], masks: &[WayMask], placed: &[bool]) -> f64 {
+        let mut granted = 0;
+        for first in groups.firsts() {
+            let there = groups.members(first).filter(|&i| placed[i]);
+            let had = there.fold(0, |had, i| had | masks[i].bits());
+            granted += if had == 0 { 0 } else { (new[first].bits() & !had).count_ones() };
         }
-        left.sort_unstable_by_key(|mask| mask.bits());
-        left.dedup();
-        f64::from(granted) * self.patience.refill + left.len() as f64 * self.patience.threshold * all
+        let leaves = |i: usize| placed[i] && masks[i] != new[i];
+        // Each mask once.
+        let left = (0..masks.len())
+            .filter(|&i| leaves(i) && !(0..i).any(|before| leaves(before) && masks[before] == masks[i]));
+        f64::from(granted) * self.patience.refill
+            + left.count() as f64 * self.patience.threshold * self.all_left
     }
 
     /// What is left to run, as [`Sharer::left`] counts, where each has the mask beside it. Who overlaps with others in part counts as having an even part
     /// of each way.
     fn cost(&self, masks: &[WayMask]) -> f64 {
-        let everybody: Vec<usize> = (0..masks.len()).collect();
+        let groups = Groups::by_mask(masks);
         let part = |mask: WayMask| -> f64 {
             let ways = (0..u32::BITS).filter(|way| mask.bits() >> way & 1 == 1);
             let owners = |way: u32| masks.iter().filter(|other| other.bits() >> way & 1 == 1).count();
             ways.map(|way| 1.0 / owners(way) as f64).sum()
         };
-        let cost = |group: Vec<usize>| {
-            let mask = masks[group[0]];
+        let cost = |first: usize| {
+            let mask = masks[first];
             if masks.iter().any(|other| *other != mask && other.overlaps(mask)) {
-                self.even_cost(&group, part(mask))
+                self.even_cost(groups.members(first), part(mask))
             } else {
-                self.group_cost(&group, mask.ways().get())
+                self.group_cost(&groups, first, mask.ways().get())
             }
         };
-        by_mask(&everybody, masks).into_iter().map(cost).sum()
+        groups.firsts().map(cost).sum()
     }
 
     /// What a group costs that has so many ways to itself.
-    fn group_cost(&self, group: &[usize], ways: u8) -> f64 {
-        let mut costs = self.costs.borrow_mut();
-        let mixed = group.iter().any(|&i| self.sharers[i].is_light(self.room));
-        match (&mut *costs, group) {
-            (_, [one]) => self.even_cost(&[*one], f64::from(ways)),
-            (Some(costs), _) if !mixed => costs.cost(group, ways),
-            _ => self.even_cost(group, f64::from(ways) / group.len() as f64),
+    fn group_cost(&self, groups: &Groups, first: usize, ways: u8) -> f64 {
+        if groups.is_single(first) {
+            return self.sharers[first].left * self.sharers[first].slowdown.at(ways);
         }
+        let members = groups.members(first);
+        if !members.clone().any(|i| self.sharers[i].is_light(self.room))
+            && let Some(costs) = &mut *self.costs.borrow_mut()
+        {
+            return costs.cost(members, ways);
+        }
+        let count = members.clone().count();
+        self.even_cost(members, f64::from(ways) / count as f64)
     }
 
     /// What they cost with so many ways each.
-    fn even_cost(&self, group: &[usize], ways: f64) -> f64 {
-        group.iter().map(|&i| self.sharers[i].left * between(&self.sharers[i].slowdown, ways)).sum()
+    fn even_cost(&self, members: impl Iterator<Item = usize>, ways: f64) -> f64 {
+        members.map(|i| self.sharers[i].left * between(self.sharers[i].slowdown, ways)).sum()
     }
 
     fn loss(&self, i: usize) -> f64 {
@@ -289,27 +342,15 @@ impl Domain<'_> {
     }
 }
 
-impl Sharer {
+impl Sharer<'_> {
     fn member(&self) -> Member<'_> {
-        Member { weight: self.left, slowdown: &self.slowdown, demand: self.demand.as_deref() }
+        Member { weight: self.left, slowdown: self.slowdown, demand: self.demand }
     }
 
     /// Whether more cache than the smallest mask does not help it.
     pub(super) fn is_light(&self, room: Room) -> bool {
         self.slowdown.at(room.min()) <= 1.0 + LIGHT
     }
-}
-
-/// Those of `who` that have the same mask, together.
-fn by_mask(who: &[usize], masks: &[WayMask]) -> Vec<Vec<usize>> {
-    let mut groups: Vec<Vec<usize>> = Vec::new();
-    for &i in who {
-        match groups.iter_mut().find(|group| masks[group[0]] == masks[i]) {
-            Some(group) => group.push(i),
-            None => groups.push(vec![i]),
-        }
-    }
-    groups
 }
 
 /// A row between whole ways; below one, what one way gives.
