@@ -1,6 +1,7 @@
 //! What was seen of one function, in bounded space: the newest runs at each input size and cache.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use crate::cache::Bytes;
 use crate::curve::{Provenance, Traffic};
@@ -51,6 +52,8 @@ pub(super) struct History {
 pub(super) struct AtSize {
     /// By rising cache.
     caches: Vec<AtCache>,
+    /// The line through them, once that was asked for.
+    isotonic: OnceLock<Option<Fit>>,
     /// Runs where no mask was enforced.
     whole: Runs,
     /// Kept apart: no time in it is real.
@@ -143,6 +146,7 @@ impl History {
         }
         let size = self.sizes.entry(sample.input_size).or_default();
         size.last_seen = self.samples;
+        size.isotonic = OnceLock::new();
         size.benchmarked |= sample.benchmark;
         size
     }
@@ -172,7 +176,7 @@ impl History {
     ///    input sizes compare to their profiles, else as estimated and unsure: [`Provenance::Simulated`];
     /// 3. a time, and the prior's shape around it: [`Provenance::Prior`].
     pub(super) fn fit(&self, at: &AtSize) -> Option<Fit> {
-        let measured = || Fit::isotonic(at.measured());
+        let measured = || at.isotonic();
         match at.provenance() {
             Provenance::Measured => measured(),
             Provenance::Simulated => at.profile.fit(self.scale(at)),
@@ -222,6 +226,11 @@ impl AtSize {
         self.caches.iter().map(|at| (at.cache, at.runs.summary()))
     }
 
+    /// The line through them.
+    fn isotonic(&self) -> Option<Fit> {
+        self.isotonic.get_or_init(|| Fit::isotonic(self.measured())).clone()
+    }
+
     /// Whether the caches it was measured at reach from few to nearly `most`: what is best there is known, and how bad it gets.
     pub(super) fn is_wide(&self, most: Bytes) -> bool {
         let (Some(first), Some(last)) = (self.caches.first(), self.caches.last()) else { return false };
@@ -269,7 +278,7 @@ impl AtSize {
 
     /// Times that a benchmark can be planned by: real ones, else a profile's.
     pub(super) fn planning(&self) -> Option<Fit> {
-        Fit::isotonic(self.measured()).or_else(|| self.profile.fit(None))
+        self.isotonic().or_else(|| self.profile.fit(None))
     }
 
     /// Time with the whole cache, where masks were not enforced.

@@ -188,6 +188,26 @@ impl MlpPredictor {
         Ok(Self::new(Arc::new(model), config.choice))
     }
 
+    /// The curve of a function at a size; drawn once, until something changes.
+    fn drawn(&self, function: &Function, input_size: InputSize) -> Option<Drawn> {
+        if let Some(drawn) = function.curves.lock().get(&input_size) {
+            return Some(drawn.clone());
+        }
+        let (curve, enough) = self.curve(function, input_size)?;
+        let curve = Arc::new(curve.with_traffic(function.history.traffic(input_size)));
+        let drawn = Drawn { curve, enough };
+        if enough.is_none() {
+            // Runs at other sizes, of which nothing here is told, move it.
+            return Some(drawn);
+        }
+        let mut curves = function.curves.lock();
+        if curves.len() >= MAX_CURVES {
+            curves.clear();
+        }
+        curves.insert(input_size, drawn.clone());
+        Some(drawn)
+    }
+
     fn curve(&self, function: &Function, input_size: InputSize) -> Option<(Curve, Option<Bytes>)> {
         let own = function.own.get(&input_size).map_or(&[][..], |own| &own.points);
         let Across { unit, known, provenance, has_wide } = &function.across;
@@ -235,7 +255,7 @@ impl Predictor for MlpPredictor {
         let moved =
             sample.segments.len() > 1 && here.as_ref().is_none_or(|fit| fit.provenance == Provenance::Prior);
         let expected = seen.filter(|_| moved).and_then(|function| {
-            let (curve, _) = self.curve(function, sample.input_size)?;
+            let curve = self.drawn(function, sample.input_size)?.curve;
             let point = |p: &CurvePoint| {
                 let estimate = Estimate { seconds: p.seconds, low: p.low, high: p.high };
                 (p.cache.0.max(1) as f64, estimate)
@@ -253,20 +273,7 @@ impl Predictor for MlpPredictor {
     }
 
     fn predict(&self, function: FunctionId, input_size: InputSize) -> Prediction {
-        let drawn = self.functions.get(&function).and_then(|function| {
-            if let Some(drawn) = function.curves.lock().get(&input_size) {
-                return Some(drawn.clone());
-            }
-            let (curve, enough) = self.curve(function, input_size)?;
-            let curve = Arc::new(curve.with_traffic(function.history.traffic(input_size)));
-            let drawn = Drawn { curve, enough };
-            let mut curves = function.curves.lock();
-            if curves.len() >= MAX_CURVES {
-                curves.clear();
-            }
-            curves.insert(input_size, drawn.clone());
-            Some(drawn)
-        });
+        let drawn = self.functions.get(&function).and_then(|function| self.drawn(function, input_size));
         let knowledge = self.sightings.knowledge(function, input_size);
         match drawn {
             Some(Drawn { curve, enough }) => Prediction { knowledge, curve, enough },
@@ -361,7 +368,7 @@ impl Function {
     /// Works out everything anew.
     fn work_out(&mut self) {
         self.since = 0;
-        self.across = Across::of(&self.history);
+        self.across = std::mem::take(&mut self.across).again(&self.history);
         let mut before = std::mem::take(&mut self.own);
         let sizes: Vec<InputSize> = self.history.sizes().map(|(size, _)| size).collect();
         for size in sizes {
@@ -410,7 +417,8 @@ impl Function {
 }
 
 impl Across {
-    fn of(history: &History) -> Self {
+    /// What is known now.
+    fn again(self, history: &History) -> Self {
         let wide = |at: &AtSize| at.provenance() != Provenance::Measured || at.is_wide(history.whole_cache());
         let any = history.sizes().any(|(_, at)| at.provenance() == Provenance::Measured && wide(at));
         let fits: Vec<(InputSize, Fit)> = history
@@ -433,7 +441,7 @@ impl Across {
             seen.push(Seen { size, points });
         }
         let spots = if any { Self::spots(history, unit) } else { Vec::new() };
-        Self { unit, known: Known::new(seen, None).with_spots(&spots), provenance, has_wide: any }
+        Self { unit, known: self.known.again(seen, &spots), provenance, has_wide: any }
     }
 
     /// What ran at sizes where too few caches were seen to show a curve: the newest.

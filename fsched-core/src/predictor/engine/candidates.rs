@@ -61,9 +61,7 @@ impl Known {
                     if !sparse(s) {
                         return join(&s.points);
                     }
-                    let mut others =
-                        Candidates::new(&self.without_size(s.size), s.size, super::shape::GOOD_ENOUGH);
-                    let mut curve = others.as_mut().map_or(join(&s.points), |o| o.curves[CANDIDATES - 1]);
+                    let mut curve = self.said_by_others(s.size).unwrap_or(join(&s.points));
                     correct(&mut curve, &s.points);
                     curve
                 })
@@ -76,6 +74,32 @@ impl Known {
                 *kernel = Scaling::of_shapes(rest, &doubts);
             }
             self.scaling = Some(Scaling::of_shapes(sizes, &doubts));
+        }
+    }
+
+    /// What is seen now, and the single runs at other sizes: what has not changed is not worked out again.
+    #[must_use]
+    pub fn again(mut self, seen: Vec<Seen>, spots: &[Spot]) -> Self {
+        if self.kernel.is_some() || self.seen != seen {
+            return Self::new(seen, None).with_spots(spots);
+        }
+        self.scaling = self.scaling.map(|scaling| scaling.with_spots_again(spots));
+        self
+    }
+
+    /// The last of the [candidates](Candidates::curves) for a known size, as if that were not known, where there are no single runs.
+    fn said_by_others(&self, size: f64) -> Option<Shape> {
+        let of = |scaling: &Scaling| -> Option<Shape> {
+            let at = scaling.sizes.iter().position(|(n, _)| *n == size)?;
+            let local = scaling.around(size);
+            Some(match (at.checked_sub(1).map(|at| &scaling.sizes[at]), scaling.sizes.get(at + 1)) {
+                (Some(below), Some(above)) => warp(below, above, &local, size),
+                _ => scaling.without_size(size).mixture(&local, size, super::shape::GOOD_ENOUGH).median,
+            })
+        };
+        match &self.kernel {
+            Some((startup, kernel)) => Some(with(&of(kernel)?, startup)),
+            None => of(self.scaling.as_ref()?),
         }
     }
 
@@ -433,4 +457,26 @@ pub fn own_candidates(own: &[Point]) -> [Shape; CANDIDATES] {
         left.1 + share * (right.1 - left.1)
     });
     [straight, logarithmic, linear, early, late, bent, square, root, straight]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::shape::GOOD_ENOUGH;
+    use super::*;
+
+    #[test]
+    fn sparse_sizes_are_filled_with_the_last_candidate_of_the_others() {
+        let seen = |size: f64| {
+            let point = |units: f64| (units, size + if units < 2.0 * size { 1.0 } else { 0.1 / units });
+            Seen { size, points: [1.0, 3.0, 6.0, 20.0].map(point).to_vec() }
+        };
+        let startup = [-1.0; GRID];
+        for startup in [None, Some(&startup)] {
+            let known = Known::new([1.0, 2.0, 3.5, 5.0].map(seen).to_vec(), startup);
+            for size in [1.0, 2.0, 3.5, 5.0] {
+                let all = Candidates::new(&known.without_size(size), size, GOOD_ENOUGH);
+                assert_eq!(known.said_by_others(size), all.map(|all| all.curves[CANDIDATES - 1]), "{size}");
+            }
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! The learnt part's forward pass, without candle.
 
+use std::ops::Range;
+
 use super::features::{Case, FEATURES};
 use super::shape::GRID;
 
@@ -33,12 +35,12 @@ impl Network {
         ]
     }
 
-    /// The score of every grid point.
-    pub fn scores(&self, case: &Case) -> [f32; GRID] {
+    /// The score of every grid point; `runs` are those of the features.
+    fn scores(&self, case: &Case, runs: &[Run]) -> [f32; GRID] {
         let mut hidden = [[0.0f32; GRID]; HIDDEN.0];
-        layer(&self.first, &self.first_bias, &case.features, &mut hidden);
+        layer(&self.first, &self.first_bias, &case.features, runs, &mut hidden);
         let mut deeper = [[0.0f32; GRID]; HIDDEN.1];
-        layer(&self.second, &self.second_bias, &hidden, &mut deeper);
+        layer(&self.second, &self.second_bias, &hidden, &[(0..HIDDEN.0, Kind::Any)], &mut deeper);
         let mut scores = [0.0f32; GRID];
         for (row, &weight) in deeper.iter().zip(&self.last) {
             add(&mut scores, row, weight);
@@ -48,7 +50,7 @@ impl Network {
 }
 
 /// `relu(W x + b)` for every grid point; grid points lie side by side, so that it is vectors all the way.
-fn layer(weights: &[f32], bias: &[f32], input: &[[f32; GRID]], output: &mut [[f32; GRID]]) {
+fn layer(weights: &[f32], bias: &[f32], input: &[[f32; GRID]], runs: &[Run], output: &mut [[f32; GRID]]) {
     let width = input.len();
     let relu = |sums: [f32; GRID]| sums.map(|sum| sum.max(0.0));
     // Two outputs at once: each row of the input is loaded once for both, and both sums stay in registers.
@@ -56,12 +58,60 @@ fn layer(weights: &[f32], bias: &[f32], input: &[[f32; GRID]], output: &mut [[f3
     for ((out, weights), bias) in pairs {
         let (mut one, mut other) = ([bias[0]; GRID], [bias[1]; GRID]);
         let (weights, more) = weights.split_at(width);
-        for ((row, &weight), &another) in input.iter().zip(weights).zip(more) {
-            add(&mut one, row, weight);
-            add(&mut other, row, another);
+        for (rows, kind) in runs {
+            let rows = input[rows.clone()].iter().zip(&weights[rows.clone()]).zip(&more[rows.clone()]);
+            match kind {
+                Kind::Nothing => {}
+                Kind::Same => rows.for_each(|((row, &weight), &another)| {
+                    let (weight, another) = (weight * row[0], another * row[0]);
+                    one.iter_mut().for_each(|out| *out += weight);
+                    other.iter_mut().for_each(|out| *out += another);
+                }),
+                Kind::Any => rows.for_each(|((row, &weight), &another)| {
+                    add(&mut one, row, weight);
+                    add(&mut other, row, another);
+                }),
+            }
         }
         (out[0], out[1]) = (relu(one), relu(other));
     }
+}
+
+/// What a row of input says of the grid points: of many the same, or nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Nothing,
+    Same,
+    Any,
+}
+
+impl Kind {
+    fn of(row: &[f32; GRID]) -> Self {
+        let first = row[0];
+        // Most that differ do so at the end.
+        if row[GRID - 1] != first || row.iter().any(|value| *value != first) {
+            Self::Any
+        } else if first == 0.0 {
+            Self::Nothing
+        } else {
+            Self::Same
+        }
+    }
+}
+
+/// Neighbouring rows of a kind.
+type Run = (Range<usize>, Kind);
+
+fn runs(input: &[[f32; GRID]]) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    for (i, row) in input.iter().enumerate() {
+        let kind = Kind::of(row);
+        match runs.last_mut() {
+            Some((rows, same)) if *same == kind => rows.end = i + 1,
+            _ => runs.push((i..i + 1, kind)),
+        }
+    }
+    runs
 }
 
 const _: () =
@@ -76,8 +126,9 @@ fn add(out: &mut [f32; GRID], row: &[f32; GRID], weight: f32) {
 /// How likely each grid point is the fewest that are good enough: softmax over those possible, averaged over networks.
 pub fn needs(networks: &[Network], case: &Case) -> [f64; GRID] {
     let mut mean = [0.0; GRID];
+    let runs = runs(&case.features);
     for network in networks {
-        let scores = network.scores(case);
+        let scores = network.scores(case, &runs);
         let possible =
             || scores.iter().zip(case.possible).filter(|(_, possible)| *possible).map(|(s, _)| f64::from(*s));
         let most = possible().fold(f64::NEG_INFINITY, f64::max);

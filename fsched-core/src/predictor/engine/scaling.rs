@@ -22,6 +22,8 @@ const CAP: f64 = 8.0;
 const COUNT: f64 = 4.0;
 /// How uncertain a time between two points is, as a share of the drop between them.
 const DOUBT: f64 = 0.25;
+/// From so few units on, a curve says something.
+const WITHIN: f64 = 0.999;
 /// How far away a pair of sizes may be and still say half as much, as a logarithm.
 const REACH: f64 = 1.2;
 
@@ -119,6 +121,21 @@ impl Scaling {
         self
     }
 
+    /// The same with other single points, of which those that were there before are not judged again.
+    #[must_use]
+    pub fn with_spots_again(mut self, spots: &[Spot]) -> Self {
+        let known = |spot: &Spot| self.spots.iter().find(|known| known.spot == *spot).cloned();
+        self.spots = spots.iter().map(|spot| known(spot).unwrap_or_else(|| self.judge(spot))).collect();
+        self
+    }
+
+    /// The same without the curve of one size; how it moves remains.
+    #[must_use]
+    pub fn without_size(&self, size: f64) -> Self {
+        let sizes = self.sizes.iter().filter(|(n, _)| *n != size).copied().collect();
+        Self { sizes, fits: self.fits.clone(), spots: self.spots.clone() }
+    }
+
     fn judge(&self, spot: &Spot) -> Judged {
         let after = self.sizes.partition_point(|(n, _)| *n <= spot.size);
         let below = after.checked_sub(1).map(|i| &self.sizes[i]);
@@ -170,27 +187,30 @@ impl Scaling {
             .collect();
         let all: f64 = spots.iter().sum();
         spots.iter_mut().for_each(|near| *near *= (MOST_SPOTS / all).min(1.0));
-        for i in 0..EXPONENTS {
-            let a = exponent(i);
-            let mut evidence = -0.5 * ((a - PRIOR.0) / PRIOR.1).powi(2);
-            let (mut top, mut bottom) = (PRIOR_WORK.0 * PRIOR_WORK.1, PRIOR_WORK.1);
-            for (fit, near) in self.fits.iter().zip(&near) {
-                let pair = &fit.fits[i];
-                top += near * pair.shift;
-                bottom += near * fit.distance;
-                evidence -= near * pair.misfit;
+        let mut evidence: [f64; EXPONENTS] =
+            std::array::from_fn(|i| -0.5 * ((exponent(i) - PRIOR.0) / PRIOR.1).powi(2));
+        let (mut tops, mut bottom) = ([PRIOR_WORK.0 * PRIOR_WORK.1; EXPONENTS], PRIOR_WORK.1);
+        for (fit, near) in self.fits.iter().zip(&near) {
+            for ((top, evidence), pair) in tops.iter_mut().zip(&mut evidence).zip(&fit.fits) {
+                *top += near * pair.shift;
+                *evidence -= near * pair.misfit;
             }
-            for (judged, near) in self.spots.iter().zip(&spots) {
-                top += near * judged.rest[i] * judged.beyond.signum();
-                bottom += near * judged.beyond.abs();
-            }
-            local.work[i] = (top / bottom).clamp(0.0, 4.0);
-            evidence -= too_little(a, local.work[i]);
-            for (judged, near) in self.spots.iter().zip(&spots) {
-                evidence -= near * judged.misfit(i, local.work[i]);
-            }
-            local.weights[i] = evidence;
+            bottom += near * fit.distance;
         }
+        for (judged, near) in self.spots.iter().zip(&spots) {
+            let sign = judged.beyond.signum();
+            tops.iter_mut().zip(&judged.rest).for_each(|(top, rest)| *top += near * rest * sign);
+            bottom += near * judged.beyond.abs();
+        }
+        for i in 0..EXPONENTS {
+            local.work[i] = (tops[i] / bottom).clamp(0.0, 4.0);
+            evidence[i] -= too_little(exponent(i), local.work[i]);
+        }
+        for (judged, near) in self.spots.iter().zip(&spots) {
+            let misfits = judged.misfits(&local.work);
+            evidence.iter_mut().zip(misfits).for_each(|(evidence, misfit)| *evidence -= near * misfit);
+        }
+        local.weights = evidence;
         let most = local.weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let weights = local.weights.map(|e| (e - most).exp());
         let sum: f64 = weights.iter().sum();
@@ -208,17 +228,19 @@ impl Scaling {
                 let span = high - low;
                 let share = (size - low) / span;
                 // Between two sizes their own exponent of work counts more than the function's.
-                let own = Pair::new(&(*low, *small), &(*high, *large), (&[0.0; GRID], &[0.0; GRID]), a).shift
-                    / span;
+                let own = shift(small, large, span, a) / span;
                 let (shrink_low, shrink_high) = ((a * (low - size)).exp(), (a * (high - size)).exp());
-                std::array::from_fn(|i| {
+                let (up, down) = (own * (size - low), own * (high - size));
+                let both: [[f64; 4]; GRID] = std::array::from_fn(|i| {
                     let units = (i + 1) as f64;
-                    let from_small = read(small, units * shrink_low) + own * (size - low);
-                    let from_large = read(large, units * shrink_high) - own * (high - size);
+                    let (few, many) = (units * shrink_low, units * shrink_high);
+                    [read(small, few), inside(few), read(large, many), inside(many)]
+                });
+                both.map(|[from_small, small_inside, from_large, large_inside]| {
                     // What lies beyond a curve's range is not known from it.
-                    let small_counts = (1.0 - share) * inside(units * shrink_low);
-                    let large_counts = share * inside(units * shrink_high);
-                    (small_counts * from_small + large_counts * from_large) / (small_counts + large_counts)
+                    let (small_counts, large_counts) = ((1.0 - share) * small_inside, share * large_inside);
+                    (small_counts * (from_small + up) + large_counts * (from_large - down))
+                        / (small_counts + large_counts)
                 })
             }
             (Some((n, known)), None) | (None, Some((n, known))) => {
@@ -248,25 +270,36 @@ impl Scaling {
         }
         let shapes = &shapes[..count];
         let sum: f64 = shapes.iter().map(|(w, _)| w).sum();
+        // In the order of their times, which is nearly the same from one grid point to the next.
+        let mut order: [usize; EXPONENTS] = std::array::from_fn(|k| k);
+        let order = &mut order[..count];
         let median = std::array::from_fn(|i| {
-            let mut times = [(0.0, 0.0); EXPONENTS];
-            for (to, (weight, shape)) in times.iter_mut().zip(shapes) {
-                *to = (shape[i], *weight);
-            }
-            let times = &mut times[..count];
-            times.sort_unstable_by(|x, y| x.0.total_cmp(&y.0));
+            sort_again(order, |k| shapes[k].1[i]);
             let mut below = 0.0;
-            for (t, weight) in times.iter() {
-                below += weight;
+            for &k in order.iter() {
+                below += shapes[k].0;
                 if below >= sum / 2.0 {
-                    return *t;
+                    return shapes[k].1[i];
                 }
             }
-            times[count - 1].0
+            shapes[order[count - 1]].1[i]
         });
         // Only single runs ask how far shapes differ.
         let doubt = if self.spots.is_empty() { [0.0; GRID] } else { disagreement(shapes, sum) };
         Mixture { median, doubt, needs: needs.map(|p| p / sum) }
+    }
+}
+
+/// Sorts what is nearly sorted.
+fn sort_again(order: &mut [usize], key: impl Fn(usize) -> f64) {
+    for i in 1..order.len() {
+        let (one, own) = (order[i], key(order[i]));
+        let mut at = i;
+        while at > 0 && key(order[at - 1]) > own {
+            order[at] = order[at - 1];
+            at -= 1;
+        }
+        order[at] = one;
     }
 }
 
@@ -316,31 +349,32 @@ impl Pair {
         let shrink = (-a * distance).exp();
         // The larger one at w behaves like the smaller one at w · shrink, always within range at the upper end.
         let tight = MISFIT.powi(2);
-        let mut differences = [(0.0, 0.0); GRID];
-        let mut count = 0;
-        for i in 0..GRID {
+        let from = within(shrink);
+        if from == GRID {
+            return Self { shift: large.1[FULL] - read(&small.1, GRID as f64 * shrink), misfit: 0.0 };
+        }
+        let (mut apart, mut counts) = ([0.0; GRID], [tight; GRID]);
+        for i in from..GRID {
             let units = (i + 1) as f64 * shrink;
-            if units >= 0.999 {
-                let variance = tight + doubts.1[i].powi(2) + read(doubts.0, units).powi(2);
-                differences[count] = (large.1[i] - read(&small.1, units), tight / variance);
-                count += 1;
-            }
+            apart[i] = large.1[i] - read(&small.1, units);
+            counts[i] = tight + doubts.1[i].powi(2) + read(doubts.0, units).powi(2);
         }
-        if count == 0 {
-            differences[0] = (large.1[FULL] - read(&small.1, GRID as f64 * shrink), 1.0);
-            count = 1;
-        }
-        let seen = &differences[..count];
-        let sum: f64 = seen.iter().map(|(_, w)| w).sum();
-        let mean = seen.iter().map(|(d, w)| d * w).sum::<f64>() / sum;
+        counts.iter_mut().for_each(|variance| *variance = tight / *variance);
+        let sum: f64 = counts[from..].iter().sum();
+        let mean = apart[from..].iter().zip(&counts[from..]).map(|(d, w)| d * w).sum::<f64>() / sum;
         // Bounded squares: one cliff at another place must not decide alone.
-        let misfit = seen.iter().map(|(d, w)| {
-            let z = (d - mean).powi(2) / tight * w;
-            z / (1.0 + z / CAP)
-        });
-        let misfit = 0.5 * misfit.sum::<f64>() / count as f64 * COUNT;
+        for (apart, count) in apart.iter_mut().zip(&counts) {
+            let z = (*apart - mean).powi(2) / tight * count;
+            *apart = z / (1.0 + z / CAP);
+        }
+        let misfit = 0.5 * apart[from..].iter().sum::<f64>() / (GRID - from) as f64 * COUNT;
         Self { shift: mean, misfit }
     }
+}
+
+/// From which grid point on the smaller of two sizes is within range.
+fn within(shrink: f64) -> usize {
+    (0..GRID).find(|&i| (i + 1) as f64 * shrink >= WITHIN).unwrap_or(GRID)
 }
 
 /// How uncertain a curve is at each grid point: a quarter of the drop between the points around it.
@@ -358,5 +392,17 @@ pub fn doubt(points: &[super::shape::Point]) -> Shape {
 
 /// The exponent of work between two curves, where the working set's is `a`.
 pub fn work_between(small: &(f64, Shape), large: &(f64, Shape), a: f64) -> f64 {
-    Pair::new(small, large, (&[0.0; GRID], &[0.0; GRID]), a).shift / (large.0 - small.0)
+    let distance = large.0 - small.0;
+    shift(&small.1, &large.1, distance, a) / distance
+}
+
+/// How much longer the larger of two sizes takes, as a logarithm: [`Pair`]'s, where both curves are certain.
+fn shift(small: &Shape, large: &Shape, distance: f64, a: f64) -> f64 {
+    let shrink = (-a * distance).exp();
+    let from = within(shrink);
+    if from == GRID {
+        return large[FULL] - read(small, GRID as f64 * shrink);
+    }
+    let differences = (from..GRID).map(|i| large[i] - read(small, (i + 1) as f64 * shrink));
+    differences.sum::<f64>() / (GRID - from) as f64
 }

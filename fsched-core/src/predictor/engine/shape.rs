@@ -48,10 +48,11 @@ pub fn read(shape: &Shape, units: f64) -> f64 {
     if units <= 1.0 {
         return shape[0];
     }
-    let below = units as usize;
-    if below >= GRID {
+    if units >= GRID as f64 {
         return shape[FULL];
     }
+    // By way of a small number, which is the cheapest.
+    let below = usize::from(units as u8);
     let share = units - below as f64;
     shape[below - 1] + share * (shape[below] - shape[below - 1])
 }

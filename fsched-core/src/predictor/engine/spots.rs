@@ -34,11 +34,13 @@ const MISFIT: f64 = 0.08;
 const CAP: f64 = 8.0;
 
 impl Judged {
-    /// How badly an exponent with its work fits, as a logarithm of odds.
-    pub fn misfit(&self, exponent: usize, work: f64) -> f64 {
-        let z =
-            (self.rest[exponent] - work * self.beyond).powi(2) / (MISFIT.powi(2) + self.spot.noise.powi(2));
-        0.5 * z / (1.0 + z / CAP)
+    /// How badly each exponent with its work fits, as a logarithm of odds.
+    pub fn misfits(&self, work: &[f64; EXPONENTS]) -> [f64; EXPONENTS] {
+        let variance = MISFIT.powi(2) + self.spot.noise.powi(2);
+        std::array::from_fn(|i| {
+            let z = (self.rest[i] - work[i] * self.beyond).powi(2) / variance;
+            0.5 * z / (1.0 + z / CAP)
+        })
     }
 }
 
@@ -91,15 +93,20 @@ pub fn correction(spots: &[Judged], local: &Local, size: f64, curve: &Shape, dou
     }
     let weights = solve(&mut matrix, rest, count)?;
     let beyond = near[0].1.beyond;
+    // What no grid point changes: how much each counts, and how its level goes with the one asked for.
+    let mut parts = [(0.0, 0.0, 0.0, 0.0); MOST];
+    for ((part, (apart, one)), weight) in parts.iter_mut().zip(&near).zip(weights) {
+        let levels = (level(one.beyond) * level(beyond)).sqrt();
+        *part = (weight * (-apart / REACH).exp(), levels, one.spot.units, at(one.spot.units));
+    }
     Some(std::array::from_fn(|g| {
         let units = (g + 1) as f64;
-        let parts = near.iter().zip(weights).map(|((apart, one), weight)| {
-            let cache = (one.spot.units / units).ln();
-            let shape = at(one.spot.units) * unsure[g] * (-0.5 * (cache / BREADTH).powi(2)).exp();
-            let levels = (level(one.beyond) * level(beyond)).sqrt();
-            weight * (-apart / REACH).exp() * (levels + shape)
-        });
-        parts.sum()
+        let one = |&(counts, levels, own, unsure_there): &(f64, f64, f64, f64)| {
+            let cache = (own / units).ln();
+            let shape = unsure_there * unsure[g] * (-0.5 * (cache / BREADTH).powi(2)).exp();
+            counts * (levels + shape)
+        };
+        parts[..count].iter().map(one).sum()
     }))
 }
 
@@ -176,6 +183,20 @@ mod tests {
         let scaling = with.scaling.as_ref().expect("there are sizes");
         let local = scaling.around(2.0);
         assert_eq!(correction(&scaling.spots, &local, 2.0, &[0.0; GRID], &[0.1; GRID]), None);
+    }
+
+    #[test]
+    fn what_is_worked_out_again_is_what_would_be_worked_out_anew() {
+        let spot = |size: f64, units: f64| Spot { size, units, time: cliff(size, 4.0, units), noise: 0.01 };
+        let before = known().with_spots(&[spot(2.0, 4.0), spot(4.0, 7.0)]);
+        let mut others = before.seen.clone();
+        others.remove(0);
+        for seen in [before.seen.clone(), others] {
+            for spots in [vec![], vec![spot(2.0, 5.0), spot(2.0, 4.0)]] {
+                let anew = Known::new(seen.clone(), None).with_spots(&spots);
+                assert_eq!(before.clone().again(seen.clone(), &spots), anew);
+            }
+        }
     }
 
     #[test]
