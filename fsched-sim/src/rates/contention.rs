@@ -77,12 +77,21 @@ impl Contention {
 
 impl Rates for Contention {
     fn seconds(&mut self, geometry: &CacheGeometry, runners: &[Runner<'_>]) -> Vec<f64> {
-        let mut seconds = vec![0.0; runners.len()];
-        let mut left: Vec<usize> = (0..runners.len()).collect();
+        // Ways of several.
+        let (_, shared) = runners.iter().fold((0, 0), |(once, twice), runner| {
+            let ways = runner.mask.bits();
+            (once | ways, twice | once & ways)
+        });
+        // A busy memory is everybody's.
+        let all = if self.bandwidth.is_some() { u32::MAX } else { 0 };
+        let is_alone = |runner: &Runner<'_>| runner.mask.bits() & (shared | all) == 0;
+        let alone = |runner: &Runner<'_>| {
+            if is_alone(runner) { runner.curve.seconds(geometry, runner.mask.ways()) } else { 0.0 }
+        };
+        let mut seconds: Vec<f64> = runners.iter().map(alone).collect();
+        let mut left: Vec<usize> = (0..runners.len()).filter(|&i| !is_alone(&runners[i])).collect();
         left.sort_by_key(|&i| (runners[i].id, runners[i].mask));
         while let Some(&first) = left.first() {
-            // A busy memory is everybody's.
-            let all = if self.bandwidth.is_some() { u32::MAX } else { 0 };
             let mut ways = runners[first].mask.bits() | all;
             loop {
                 let touching = left.iter().filter(|&&i| runners[i].mask.bits() & ways != 0);
@@ -95,10 +104,6 @@ impl Rates for Contention {
             let (group, rest): (Vec<usize>, Vec<usize>) =
                 left.iter().partition(|&&i| runners[i].mask.bits() & ways != 0);
             left = rest;
-            if let ([one], None) = (group.as_slice(), self.bandwidth) {
-                seconds[*one] = runners[*one].curve.seconds(geometry, runners[*one].mask.ways());
-                continue;
-            }
             let members: Vec<Runner<'_>> = group.iter().map(|&i| runners[i]).collect();
             for (i, settled) in group.into_iter().zip(self.settle(geometry, &members)) {
                 seconds[i] = settled;
