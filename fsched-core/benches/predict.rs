@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use divan::{Bencher, black_box};
 use fsched_core::cache::Bytes;
-use fsched_core::function::InputSize;
-use fsched_core::id::{FunctionId, WorkerId};
-use fsched_core::predictor::engine::dataset::Dataset;
+use fsched_core::function::{Function, FunctionSpec, InputSize, Needs};
+use fsched_core::id::{ContentHash, FunctionId, WorkerId};
+use fsched_core::predictor::engine::dataset::{Dataset, runtime};
 use fsched_core::predictor::{MlpPredictor, Predictor};
 use fsched_core::sample::{Origin, Sample, Segment};
+use fsched_core::tenant::Tenant;
+use fsched_core::time::Timestamp;
 
 fn main() {
     divan::main();
@@ -57,6 +59,42 @@ fn not_cached(bencher: Bencher<'_, '_>) {
         size += 1;
         predictor.predict(black_box(FunctionId(3)), black_box(InputSize(size)))
     });
+}
+
+/// The same of an interpreted function with four known sizes, others telling its start-up.
+#[divan::bench]
+fn not_cached_interpreted(bencher: Bencher<'_, '_>) {
+    let mut predictor = taught();
+    let dataset = Dataset::parse(Dataset::OWN, &["est_time_s".to_owned()]).expect("our own curves");
+    let functions = &dataset.columns["est_time_s"];
+    let interpreted = |place: &usize| runtime(&functions[*place].name).is_some();
+    let interpreted: Vec<usize> = (0..functions.len()).filter(interpreted).collect();
+    for &place in &interpreted {
+        predictor.introduce(&pushed(place as u64, &functions[place].name));
+    }
+    let id = FunctionId(interpreted[0] as u64);
+    let mut size = functions[interpreted[0]].curves[1].0;
+    bencher.bench_local(|| {
+        size += 1;
+        predictor.predict(black_box(id), black_box(InputSize(size)))
+    });
+}
+
+fn pushed(id: u64, name: &str) -> Function {
+    Function {
+        id: FunctionId(id),
+        version: 1,
+        spec: FunctionSpec {
+            tenant: Tenant::default(),
+            name: name.parse().expect("a name"),
+            file: ContentHash([0; 32]),
+            file_size: Bytes(1),
+            command: Some("python3".parse().expect("a command")),
+            needs: Needs::default(),
+            timeout: Duration::from_secs(1),
+        },
+        pushed_at: Timestamp(0),
+    }
 }
 
 /// Learning from a run that says nothing new.

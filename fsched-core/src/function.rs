@@ -215,6 +215,25 @@ pub struct FunctionSpec {
     pub timeout: Duration,
 }
 
+/// Programs that run functions written for them: their start-up is most of what a small input takes.
+const RUNTIMES: [&str; 13] = [
+    "python", "pypy", "node", "deno", "bun", "ruby", "perl", "php", "java", "julia", "Rscript", "lua",
+    "dotnet",
+];
+
+impl FunctionSpec {
+    /// The runtime that its own command names, whatever its version and place: `python` for `/usr/bin/python3.11 -u`.
+    pub fn runtime(&self) -> Option<&'static str> {
+        let of_env = |word: &&String| {
+            word.as_str() == "env" || word.ends_with("/env") || word.contains('=') || word.starts_with('-')
+        };
+        let program = self.command.as_ref()?.words().iter().find(|word| !of_env(word))?;
+        let file = program.rsplit('/').next().unwrap_or(program);
+        let name = file.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
+        RUNTIMES.into_iter().find(|runtime| *runtime == name)
+    }
+}
+
 /// One version of an uploaded function. Its curve starts afresh with every version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Function {
@@ -242,6 +261,29 @@ mod tests {
         assert_eq!("  ''  ".parse::<Command>(), Err(CommandError::Empty));
         assert_eq!("sh 'x".parse::<Command>(), Err(CommandError::UnbalancedQuote));
         assert_eq!("sh \0".parse::<Command>(), Err(CommandError::Nul));
+    }
+
+    #[test]
+    fn a_runtime_is_known_by_its_program() {
+        let runtime = |command: &str| {
+            FunctionSpec {
+                tenant: Tenant::default(),
+                name: "f".parse().unwrap(),
+                file: ContentHash([0; 32]),
+                file_size: Bytes(1),
+                command: (!command.is_empty()).then(|| command.parse().unwrap()),
+                needs: Needs::default(),
+                timeout: Duration::from_secs(1),
+            }
+            .runtime()
+        };
+        for command in ["python3", "/usr/bin/python3.11 -u", "env A=1 python", "/usr/bin/env -S python3"] {
+            assert_eq!(runtime(command), Some("python"), "{command}");
+        }
+        assert_eq!(runtime("node18 --jitless"), Some("node"));
+        for command in ["", "sh", "./python3x", "3.14", "env A=1", "pythonic"] {
+            assert_eq!(runtime(command), None, "{command}");
+        }
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, bail};
-use clap::Args;
-use fsched_core::predictor::engine::dataset::{Dataset, FunctionCurves, family};
+use clap::{Args, ValueEnum};
+use fsched_core::predictor::engine::dataset::{Dataset, FunctionCurves, family, startup, startups};
 use fsched_core::predictor::engine::evaluation::{Report, answers, judge};
 use fsched_core::predictor::engine::learning::Lessons;
 use fsched_core::predictor::engine::model::Model;
@@ -27,9 +27,23 @@ pub struct EvalArgs {
     /// The column of times to predict; may be repeated [default: the first whose name begins with est_time]
     #[arg(long, value_name = "NAME")]
     column: Vec<String>,
+    /// What is known of the start-up of interpreted functions, by other functions' curves
+    #[arg(long, value_enum, default_value_t = StartUp::Libraries)]
+    start_up: StartUp,
     /// Draw the best, the median and the worst case of each task there
     #[arg(long, value_name = "DIRECTORY")]
     plots: Option<PathBuf>,
+}
+
+/// What is known of the start-up of interpreted functions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum StartUp {
+    /// That of their runtime with the libraries that they load
+    Libraries,
+    /// Those in their runtime, whatever they load: as much as a running master knows
+    Runtime,
+    /// Nothing
+    Nothing,
 }
 
 pub(super) fn run(args: &EvalArgs, json: bool) -> anyhow::Result<()> {
@@ -54,9 +68,14 @@ pub(super) fn run(args: &EvalArgs, json: bool) -> anyhow::Result<()> {
     let mut reports: Vec<Report> = Vec::new();
     for (column, functions) in &asked.columns {
         let nothing = Vec::new();
-        let startups = match &train {
+        let others = match &train {
             None => functions,
             Some(train) => train.columns.get(column).unwrap_or(&nothing),
+        };
+        let startups = |f: &FunctionCurves| match args.start_up {
+            StartUp::Libraries => startup(others, &f.name).into_iter().collect(),
+            StartUp::Runtime => startups(others, &f.name),
+            StartUp::Nothing => Vec::new(),
         };
         let model = |f: &FunctionCurves| models.get(family(&f.name));
         let results = answers(functions, startups, model);

@@ -78,7 +78,7 @@ fn prediction(
         size: (*n as f64).ln(),
         points: (0..GRID).map(|i| ((i + 1) as f64, shape[i])).collect(),
     });
-    let known = Known::new(seen.collect(), startup.as_ref());
+    let known = Known::new(seen.collect(), startup.as_slice());
     let size = (input_size.max(1) as f64).ln();
     let answer = Question::new(&known, size, &[], GOOD_ENOUGH).answer(model, GOOD_ENOUGH, None);
     let truth = function.curves.iter().find(|(n, _)| *n == input_size).map(|(_, shape)| shape);

@@ -233,6 +233,7 @@ impl Master {
     ) -> (Self, Effects) {
         let mut functions =
             functions::Functions::restore(snapshot.functions.into_values(), snapshot.next_function);
+        functions.infos().for_each(|info| predictor.introduce(&info.function));
         for sample in &snapshot.samples {
             predictor.observe(sample);
             functions.sampled(sample.function, sample.input_size);
@@ -283,6 +284,7 @@ impl Master {
     pub fn push(&mut self, now: Timestamp, spec: FunctionSpec) -> (Function, Effects) {
         self.members.keep(spec.file);
         let function = self.functions.push(now, spec);
+        self.predictor.introduce(&function);
         let record = Record::FunctionPut(function.clone());
         let mut effects = vec![Effect::Persist { record, durable: true }];
         for outdated in self.functions.outdated(&function.spec.name, self.config.versions) {

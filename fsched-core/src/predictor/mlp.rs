@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 
 use crate::cache::{Bytes, CacheGeometry, Ways};
 use crate::curve::{Curve, CurvePoint, Provenance};
-use crate::function::InputSize;
+use crate::function::{self, InputSize};
 use crate::id::FunctionId;
 use crate::predictor::choose::{Choice, choose};
 use crate::predictor::engine::answer::{Answer, Question, prior_slowdown};
@@ -22,6 +22,7 @@ use crate::predictor::fit::{Estimate, Fit, curve};
 use crate::predictor::history::{AtSize, History, sane_seconds};
 use crate::predictor::interpolating::{known_curve, unknown_curve};
 use crate::predictor::speeds::Speeds;
+use crate::predictor::startup::Startups;
 use crate::predictor::{Bench, Prediction, Predictor, Sightings, probe};
 use crate::sample::Sample;
 
@@ -78,6 +79,7 @@ pub struct MlpPredictor {
     choice: Choice,
     sightings: Sightings,
     functions: BTreeMap<FunctionId, Function>,
+    startups: Startups,
 }
 
 impl std::fmt::Debug for MlpPredictor {
@@ -96,8 +98,20 @@ struct Function {
     own: BTreeMap<InputSize, Own>,
     /// Runs since `across` was worked out.
     since: u8,
-    /// Curves asked for since something changed.
-    curves: Mutex<BTreeMap<InputSize, Drawn>>,
+    /// Whether it runs in a runtime whose start-up others tell about.
+    interpreted: bool,
+    /// What was asked for since something changed.
+    asked: Mutex<Asked>,
+}
+
+/// What was asked for since something changed.
+#[derive(Debug, Default)]
+struct Asked {
+    curves: BTreeMap<InputSize, Drawn>,
+    /// What is known across sizes, with the start-up curve of its runtime.
+    known: Option<Arc<Known>>,
+    /// Of the start-up curves that all this rests on.
+    stamp: u64,
 }
 
 /// A curve asked for, and how much cache is taken to be good enough there.
@@ -121,7 +135,9 @@ struct Own {
 struct Across {
     /// Bytes in one unit of the grid.
     unit: f64,
-    known: Known,
+    known: Arc<Known>,
+    /// Single runs, which are in `known` already.
+    spots: Vec<Spot>,
     provenance: Provenance,
     /// Whether some size was measured from few to nearly all ways: then what was seen less widely counts point by point.
     has_wide: bool,
@@ -131,7 +147,8 @@ impl Default for Across {
     fn default() -> Self {
         Self {
             unit: MIB,
-            known: Known::new(Vec::new(), None),
+            known: Arc::new(Known::new(Vec::new(), &[])),
+            spots: Vec::new(),
             provenance: Provenance::Prior,
             has_wide: false,
         }
@@ -168,7 +185,13 @@ impl Default for MlpPredictor {
 impl MlpPredictor {
     /// A predictor that knows no function yet.
     pub fn new(model: Arc<Model>, choice: Choice) -> Self {
-        Self { model, choice, sightings: Sightings::default(), functions: BTreeMap::new() }
+        Self {
+            model,
+            choice,
+            sightings: Sightings::default(),
+            functions: BTreeMap::new(),
+            startups: Startups::default(),
+        }
     }
 
     /// As a configuration says.
@@ -189,18 +212,19 @@ impl MlpPredictor {
     }
 
     /// The curve of a function at a size; drawn once, until something changes.
-    fn drawn(&self, function: &Function, input_size: InputSize) -> Option<Drawn> {
-        if let Some(drawn) = function.curves.lock().get(&input_size) {
+    fn drawn(&self, id: FunctionId, function: &Function, input_size: InputSize) -> Option<Drawn> {
+        let stamp = self.stamp(function);
+        if let Some(drawn) = function.asked(stamp).curves.get(&input_size) {
             return Some(drawn.clone());
         }
-        let (curve, enough) = self.curve(function, input_size)?;
+        let (curve, enough) = self.curve(function, &self.known(id, function), input_size)?;
         let curve = Arc::new(curve.with_traffic(function.history.traffic(input_size)));
         let drawn = Drawn { curve, enough };
         if enough.is_none() {
             // Runs at other sizes, of which nothing here is told, move it.
             return Some(drawn);
         }
-        let mut curves = function.curves.lock();
+        let curves = &mut function.asked(stamp).curves;
         if curves.len() >= MAX_CURVES {
             curves.clear();
         }
@@ -208,9 +232,36 @@ impl MlpPredictor {
         Some(drawn)
     }
 
-    fn curve(&self, function: &Function, input_size: InputSize) -> Option<(Curve, Option<Bytes>)> {
+    /// See [`Asked::stamp`].
+    fn stamp(&self, function: &Function) -> u64 {
+        if function.interpreted { self.startups.stamp() } else { 0 }
+    }
+
+    /// What is known of a function across its sizes, with the start-up curve of its runtime where others tell it.
+    fn known(&self, id: FunctionId, function: &Function) -> Arc<Known> {
+        let Across { unit, known, spots, provenance, .. } = &function.across;
+        if !function.interpreted {
+            return Arc::clone(known);
+        }
+        let mut asked = function.asked(self.stamp(function));
+        let made = asked.known.get_or_insert_with(|| {
+            let startups = self.startups.of(id, *unit, *provenance);
+            if startups.is_empty() {
+                return Arc::clone(known);
+            }
+            Arc::new(Known::new(known.seen.clone(), &startups).with_spots(spots))
+        });
+        Arc::clone(made)
+    }
+
+    fn curve(
+        &self,
+        function: &Function,
+        known: &Known,
+        input_size: InputSize,
+    ) -> Option<(Curve, Option<Bytes>)> {
         let own = function.own.get(&input_size).map_or(&[][..], |own| &own.points);
-        let Across { unit, known, provenance, has_wide } = &function.across;
+        let Across { unit, provenance, has_wide, .. } = &function.across;
         let size = logarithm(input_size);
         let at = function.history.size(input_size);
         let narrow = |at: &AtSize| at.measured().len() > 0 && !at.is_wide(function.history.whole_cache());
@@ -248,6 +299,18 @@ impl MlpPredictor {
 }
 
 impl Predictor for MlpPredictor {
+    fn introduce(&mut self, function: &function::Function) {
+        self.startups.introduce(function);
+        if self.startups.knows(function.id)
+            && let Some(seen) = self.functions.get_mut(&function.id)
+        {
+            seen.interpreted = true;
+            *seen.asked.get_mut() = Asked::default();
+            let Across { known, unit, provenance, .. } = &seen.across;
+            self.startups.learn(function.id, known, *unit, *provenance);
+        }
+    }
+
     fn observe(&mut self, sample: &Sample) {
         self.sightings.observe(sample);
         let seen = self.functions.get(&sample.function);
@@ -255,7 +318,12 @@ impl Predictor for MlpPredictor {
         let moved =
             sample.segments.len() > 1 && here.as_ref().is_none_or(|fit| fit.provenance == Provenance::Prior);
         let expected = seen.filter(|_| moved).and_then(|function| {
-            let curve = self.drawn(function, sample.input_size)?.curve;
+            let curve = if function.interpreted {
+                // Without the start-up that others tell of: what is learnt of one must not rest on who else was there.
+                Arc::new(self.curve(function, &function.across.known, sample.input_size)?.0)
+            } else {
+                self.drawn(sample.function, function, sample.input_size)?.curve
+            };
             let point = |p: &CurvePoint| {
                 let estimate = Estimate { seconds: p.seconds, low: p.low, high: p.high };
                 (p.cache.0.max(1) as f64, estimate)
@@ -264,16 +332,22 @@ impl Predictor for MlpPredictor {
         });
         let function = self.functions.entry(sample.function).or_default();
         let comparable = function.speeds.compare(sample, here, expected);
-        function.learn(&comparable);
+        let worked_out = function.learn(&comparable);
+        if worked_out && self.startups.knows(sample.function) {
+            function.interpreted = true;
+            let Across { known, unit, provenance, .. } = &function.across;
+            self.startups.learn(sample.function, known, *unit, *provenance);
+        }
     }
 
     fn forget(&mut self, function: FunctionId) {
         self.sightings.forget(function);
         self.functions.remove(&function);
+        self.startups.forget(function);
     }
 
     fn predict(&self, function: FunctionId, input_size: InputSize) -> Prediction {
-        let drawn = self.functions.get(&function).and_then(|function| self.drawn(function, input_size));
+        let drawn = self.functions.get(&function).and_then(|seen| self.drawn(function, seen, input_size));
         let knowledge = self.sightings.knowledge(function, input_size);
         match drawn {
             Some(Drawn { curve, enough }) => Prediction { knowledge, curve, enough },
@@ -292,7 +366,8 @@ impl Predictor for MlpPredictor {
         if bench.done.len() >= bench.budget {
             return None;
         }
-        let function = self.functions.get(&function);
+        let id = function;
+        let function = self.functions.get(&id);
         let fit = function.and_then(|f| f.history.size(input_size)).and_then(|at| at.planning());
         let Some(fit) = fit else { return probe::bisect(bench, |_| None) };
         let way = bench.geometry.way_size().0.max(1) as f64;
@@ -304,7 +379,7 @@ impl Predictor for MlpPredictor {
         let size = logarithm(input_size);
         let tolerance = self.choice.tolerance.ln_1p();
         let others = function.and_then(|f| {
-            let known = f.across.known.without_size(size);
+            let known = self.known(id, f).without_size(size);
             Candidates::new(&known, size, tolerance).map(|c| (c.needs, way / f.across.unit))
         });
         let least = bench.geometry.min_ways.get();
@@ -333,6 +408,15 @@ impl Predictor for MlpPredictor {
 }
 
 impl Function {
+    /// What was asked for, where it still holds.
+    fn asked(&self, stamp: u64) -> MutexGuard<'_, Asked> {
+        let mut asked = self.asked.lock();
+        if asked.stamp != stamp {
+            *asked = Asked { stamp, ..Asked::default() };
+        }
+        asked
+    }
+
     /// What the curve of a size rests on, where something was seen there.
     fn provenance(&self, input_size: InputSize) -> Option<Provenance> {
         let at = self.history.size(input_size)?;
@@ -345,7 +429,8 @@ impl Function {
         self.history.size(sample.input_size).and_then(|at| at.planning())
     }
 
-    fn learn(&mut self, sample: &Sample) {
+    /// Says whether all was worked out anew.
+    fn learn(&mut self, sample: &Sample) -> bool {
         let sizes = self.history.sizes().count();
         let caches = |f: &Self| f.history.size(sample.input_size).map(|at| at.measured().len());
         let before = (caches(self), self.history.whole_cache());
@@ -353,16 +438,20 @@ impl Function {
         self.since += 1;
         let new =
             before != (caches(self), self.history.whole_cache()) || sizes != self.history.sizes().count();
-        if new || sample.benchmark || !sample.origin.is_run() {
-            self.work_out();
-        } else if self.since >= STALE {
+        let stale = self.since >= STALE;
+        if stale {
             self.since = 0;
-            if self.own.iter().any(|(size, own)| moved(&own.points, &self.points_at(*size))) {
-                self.work_out();
-            }
-        } else if self.changes_what_is_known(sample) {
+        }
+        let all = new
+            || sample.benchmark
+            || !sample.origin.is_run()
+            || stale && self.own.iter().any(|(size, own)| moved(&own.points, &self.points_at(*size)));
+        if all {
+            self.work_out();
+        } else if !stale && self.changes_what_is_known(sample) {
             self.work_out_at(sample.input_size);
         }
+        all
     }
 
     /// Works out everything anew.
@@ -375,7 +464,7 @@ impl Function {
             let runs = before.remove(&size).map_or(0, |own| own.runs);
             self.own.insert(size, Own { points: self.points_at(size), runs });
         }
-        self.curves.get_mut().clear();
+        *self.asked.get_mut() = Asked::default();
     }
 
     fn work_out_at(&mut self, input_size: InputSize) {
@@ -383,7 +472,7 @@ impl Function {
         let own = self.own.entry(input_size).or_default();
         if moved(&own.points, &points) {
             own.points = points;
-            self.curves.get_mut().remove(&input_size);
+            self.asked.get_mut().curves.remove(&input_size);
         }
     }
 
@@ -441,7 +530,8 @@ impl Across {
             seen.push(Seen { size, points });
         }
         let spots = if any { Self::spots(history, unit) } else { Vec::new() };
-        Self { unit, known: self.known.again(seen, &spots), provenance, has_wide: any }
+        let known = Arc::unwrap_or_clone(self.known).again(seen, &spots);
+        Self { unit, known: Arc::new(known), spots, provenance, has_wide: any }
     }
 
     /// What ran at sizes where too few caches were seen to show a curve: the newest.

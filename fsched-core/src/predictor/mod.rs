@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `mlp.rs` | [`MlpPredictor`], the default: physics proposes curves, networks trained on other functions weigh them |
 //! | `engine/` | the pure functions it is made of, training and evaluation |
-//! | `choose.rs`, `speeds.rs` | which ways to ask for; how fast workers are |
+//! | `choose.rs`, `speeds.rs`, `startup.rs` | which ways to ask for; how fast workers are; what starting a runtime costs |
 //! | `interpolating.rs` | [`InterpolatingPredictor`]: what was seen, joined by lines and shifted across input sizes |
 //! | `asymptotic.rs` | [`AsymptoticPredictor`]: the original fsched's form `a + b/(1+√(x−1))` |
 //! | `fixed.rs` | [`FixedPredictor`]: always the curves it was given; the template for your own |
@@ -28,6 +28,7 @@ mod profile;
 mod reference;
 mod sightings;
 mod speeds;
+mod startup;
 #[cfg(test)]
 mod tests;
 
@@ -44,7 +45,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cache::{Bytes, CacheGeometry, Ways};
 use crate::curve::Curve;
-use crate::function::InputSize;
+use crate::function::{Function, InputSize};
 use crate::id::FunctionId;
 use crate::sample::Sample;
 
@@ -116,6 +117,12 @@ pub struct Bench<'a> {
 ///
 /// It must not read a clock, draw random numbers that it did not seed itself, or wait for anything.
 pub trait Predictor: Send {
+    /// Is told what a function is: when it is pushed, and after a restart before its samples are replayed. What is made of it must
+    /// not depend on when that is.
+    ///
+    /// By default nothing is.
+    fn introduce(&mut self, _function: &Function) {}
+
     /// Learns from one successful run.
     fn observe(&mut self, sample: &Sample);
 
@@ -147,6 +154,10 @@ pub trait Predictor: Send {
 }
 
 impl<P: Predictor + ?Sized> Predictor for Box<P> {
+    fn introduce(&mut self, function: &Function) {
+        (**self).introduce(function);
+    }
+
     fn observe(&mut self, sample: &Sample) {
         (**self).observe(sample);
     }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use fsched_core::cache::{CacheGeometry, DomainId, Ways};
 use fsched_core::cluster::ClusterView;
-use fsched_core::function::InputSize;
+use fsched_core::function::{Function, InputSize};
 use fsched_core::id::{FunctionId, WorkerId};
 use fsched_core::master::{Stats, WorkerInfo};
 use fsched_core::predictor::{Bench, Prediction, Predictor};
@@ -181,6 +181,10 @@ struct TimedPredictor {
 }
 
 impl Predictor for TimedPredictor {
+    fn introduce(&mut self, function: &Function) {
+        self.inner.introduce(function);
+    }
+
     fn observe(&mut self, sample: &Sample) {
         self.inner.observe(sample);
     }

@@ -26,14 +26,15 @@ const LESS_DOUBT: f64 = 0.5;
 const LEAST_KERNEL: f64 = 0.02;
 
 impl Known {
-    /// Prepares what was seen, in rising order of size; `startup` is the curve of the smallest run of other functions of
-    /// the same interpreted runtime.
-    pub fn new(seen: Vec<Seen>, startup: Option<&Shape>) -> Self {
+    /// Prepares what was seen, in rising order of size; `startups` are the curves of the smallest runs of other functions in
+    /// the same runtime.
+    pub fn new(seen: Vec<Seen>, startups: &[Shape]) -> Self {
         let scaling = (!seen.is_empty()).then(|| Scaling::new(&seen));
+        let startup = seen.first().and_then(|smallest| startup(&join(&smallest.points), startups));
         let kernel = scaling.as_ref().zip(startup).map(|(whole, startup)| {
-            let sizes = whole.sizes.iter().map(|(n, shape)| (*n, without(shape, startup))).collect();
+            let sizes = whole.sizes.iter().map(|(n, shape)| (*n, without(shape, &startup))).collect();
             let doubts: Vec<Shape> = seen.iter().map(|s| doubt(&s.points)).collect();
-            (*startup, Scaling::of_shapes(sizes, &doubts))
+            (startup, Scaling::of_shapes(sizes, &doubts))
         });
         let mut known = Self { seen, scaling, kernel };
         known.refine();
@@ -81,7 +82,7 @@ impl Known {
     #[must_use]
     pub fn again(mut self, seen: Vec<Seen>, spots: &[Spot]) -> Self {
         if self.kernel.is_some() || self.seen != seen {
-            return Self::new(seen, None).with_spots(spots);
+            return Self::new(seen, &[]).with_spots(spots);
         }
         self.scaling = self.scaling.map(|scaling| scaling.with_spots_again(spots));
         self
@@ -115,6 +116,15 @@ impl Known {
         }
         rest
     }
+}
+
+/// Which of some curves is the start-up of a function whose smallest run is this: the slowest that it can hold, as libraries are loaded
+/// too; the fastest where it can hold none.
+fn startup(smallest: &Shape, startups: &[Shape]) -> Option<Shape> {
+    let by_time = |a: &&Shape, b: &&Shape| a[FULL].total_cmp(&b[FULL]);
+    let held = |startup: &&Shape| startup.iter().zip(smallest).all(|(s, t)| s <= t);
+    let slowest = startups.iter().filter(held).max_by(by_time);
+    slowest.or_else(|| startups.iter().min_by(by_time)).copied()
 }
 
 /// What remains of a curve without start-up.
@@ -472,7 +482,10 @@ mod tests {
         };
         let startup = [-1.0; GRID];
         for startup in [None, Some(&startup)] {
-            let known = Known::new([1.0, 2.0, 3.5, 5.0].map(seen).to_vec(), startup);
+            let known = Known::new(
+                [1.0, 2.0, 3.5, 5.0].map(seen).to_vec(),
+                startup.map_or(&[][..], std::slice::from_ref),
+            );
             for size in [1.0, 2.0, 3.5, 5.0] {
                 let all = Candidates::new(&known.without_size(size), size, GOOD_ENOUGH);
                 assert_eq!(known.said_by_others(size), all.map(|all| all.curves[CANDIDATES - 1]), "{size}");

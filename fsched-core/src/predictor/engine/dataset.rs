@@ -140,17 +140,31 @@ pub fn family(name: &str) -> &str {
     name.strip_prefix("np_").or_else(|| name.strip_prefix("py_")).unwrap_or(name)
 }
 
-/// The interpreted runtime that a function's name says it has; none for native ones.
-pub fn runtime(name: &str) -> Option<&str> {
+/// What a function's name says it runs in, a runtime with its libraries; none for native ones.
+fn environment(name: &str) -> Option<&str> {
     ["np_", "py_"].into_iter().find(|prefix| name.starts_with(prefix))
 }
 
-/// The start-up curve of a function's runtime: the smallest curve of functions that are no relatives of it.
+/// The runtime that a function's name says it has; none for native ones.
+pub fn runtime(name: &str) -> Option<&'static str> {
+    environment(name).map(|_| "python")
+}
+
+/// The smallest curve of every other function that is alike and no relative of it.
+fn smallest(functions: &[FunctionCurves], name: &str, alike: impl Fn(&str) -> bool) -> Vec<Shape> {
+    let others = functions.iter().filter(|f| alike(&f.name) && family(&f.name) != family(name));
+    others.filter_map(|f| f.curves.first()).map(|(_, shape)| *shape).collect()
+}
+
+/// The start-up curve of a function's runtime and libraries: the fastest of the smallest curves of other functions.
 pub fn startup(functions: &[FunctionCurves], name: &str) -> Option<Shape> {
-    let runtime = runtime(name)?;
-    let others = functions
-        .iter()
-        .filter(|f| self::runtime(&f.name) == Some(runtime) && family(&f.name) != family(name));
-    let smallest = others.filter_map(|f| f.curves.first()).map(|(_, shape)| *shape);
-    smallest.min_by(|a, b| a[GRID - 1].total_cmp(&b[GRID - 1]))
+    let own = environment(name)?;
+    let smallest = smallest(functions, name, |other| environment(other) == Some(own));
+    smallest.into_iter().min_by(|a, b| a[GRID - 1].total_cmp(&b[GRID - 1]))
+}
+
+/// Curves of which one may be a function's start-up, by its runtime alone: a platform does not know the libraries.
+pub fn startups(functions: &[FunctionCurves], name: &str) -> Vec<Shape> {
+    let Some(own) = runtime(name) else { return Vec::new() };
+    smallest(functions, name, |other| runtime(other) == Some(own))
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::answer::{Answer, is_known};
 use super::candidates::{Known, bracket};
-use super::dataset::{FunctionCurves, family, startup};
+use super::dataset::{FunctionCurves, family};
 use super::learning::question;
 use super::model::Model;
 use super::random::Random;
@@ -104,23 +104,24 @@ pub struct Report {
     pub width90: f64,
 }
 
-/// Answers to all trials of the functions of which `model` says which model to use; none for those not under test.
+/// Answers to all trials of the functions of which `model` says which model to use; none for those not under test. `startups` are
+/// curves of which one may be a function's start-up.
 pub fn answers<'m>(
     functions: &[FunctionCurves],
-    startups: &[FunctionCurves],
+    startups: impl Fn(&FunctionCurves) -> Vec<Shape>,
     model: impl Fn(&FunctionCurves) -> Option<&'m Model>,
 ) -> Vec<Result> {
     let mut results = Vec::new();
     for (i, function) in functions.iter().enumerate() {
         let Some(model) = model(function) else { continue };
-        let startup = startup(startups, &function.name);
-        let plain = trials(i, function, startup.as_ref());
+        let startups = startups(function);
+        let plain = trials(i, function, &startups);
         let unseen: Vec<Trial> = plain.iter().filter(|t| t.task == Task::C).cloned().collect();
-        let twice = checked(&unseen, startup.as_ref()).into_iter().step_by(2);
+        let twice = checked(&unseen, &startups).into_iter().step_by(2);
         let twice = twice.map(|t| Trial { task: Task::Checked, ..t });
         for trial in plain.into_iter().chain(twice) {
-            let answer = question(&trial, startup.as_ref()).answer(model, GOOD_ENOUGH, None);
-            let known = Known::new(trial.others.clone(), None);
+            let answer = question(&trial, &startups).answer(model, GOOD_ENOUGH, None);
+            let known = Known::new(trial.others.clone(), &[]);
             let rules = rules(&trial, &known);
             results.push(Result { trial, name: function.name.clone(), answer, rules });
         }
@@ -207,7 +208,7 @@ fn coverage<'r>(results: impl Iterator<Item = &'r Result>) -> (f64, f64) {
 }
 
 fn plan(functions: &[FunctionCurves], results: &[Result]) -> BTreeMap<&'static str, PlanMetrics> {
-    let nothing = Known::new(Vec::new(), None);
+    let nothing = Known::new(Vec::new(), &[]);
     let tested = |f: &&FunctionCurves| results.iter().any(|r| r.name == f.name);
     let curves: Vec<&(u64, Shape)> = functions.iter().filter(tested).flat_map(|f| &f.curves).collect();
     let run = |budget: usize| {

@@ -48,8 +48,8 @@ impl Lessons {
 
     fn add(&mut self, functions: &[FunctionCurves], place: usize, function: &FunctionCurves) {
         let startup = startup(functions, &function.name);
-        let plain = trials(place, function, startup.as_ref());
-        let checks = checked(&plain, startup.as_ref());
+        let plain = trials(place, function, startup.as_slice());
+        let checks = checked(&plain, startup.as_slice());
         let kin = family(&function.name).to_owned();
         for (trial, judged) in plain
             .into_iter()
@@ -57,7 +57,7 @@ impl Lessons {
             .map(|t| (t, true))
             .chain(thinned(place, function).into_iter().map(|t| (t, false)))
         {
-            let question = question(&trial, startup.as_ref());
+            let question = question(&trial, startup.as_slice());
             if judged {
                 self.errors.push((
                     kin.clone(),
@@ -113,8 +113,8 @@ impl Lessons {
 }
 
 /// A trial as a question.
-pub fn question(trial: &Trial, startup: Option<&super::shape::Shape>) -> Question {
-    let known = Known::new(trial.others.clone(), startup);
+pub fn question(trial: &Trial, startups: &[super::shape::Shape]) -> Question {
+    let known = Known::new(trial.others.clone(), startups);
     Question::new(&known, (trial.input_size as f64).ln(), &trial.own, GOOD_ENOUGH)
 }
 

@@ -152,7 +152,7 @@ mod tests {
             size,
             points: (1..=GRID).map(|w| (w as f64, cliff(size, need, w as f64))).collect(),
         };
-        Known::new(vec![seen(1.0, 3.0), seen(3.0, 15.0)], None)
+        Known::new(vec![seen(1.0, 3.0), seen(3.0, 15.0)], &[])
     }
 
     fn at(known: &Known, units: usize) -> f64 {
@@ -193,7 +193,7 @@ mod tests {
         others.remove(0);
         for seen in [before.seen.clone(), others] {
             for spots in [vec![], vec![spot(2.0, 5.0), spot(2.0, 4.0)]] {
-                let anew = Known::new(seen.clone(), None).with_spots(&spots);
+                let anew = Known::new(seen.clone(), &[]).with_spots(&spots);
                 assert_eq!(before.clone().again(seen.clone(), &spots), anew);
             }
         }

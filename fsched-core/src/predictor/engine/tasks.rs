@@ -90,14 +90,14 @@ fn seen_whole(size: u64, shape: &Shape) -> Seen {
 }
 
 /// Every size benchmarked at `budget` ways, the middle one first, each with what the ones before it taught.
-pub fn benchmarked(curves: &[(u64, Shape)], startup: Option<&Shape>, budget: usize) -> Vec<Seen> {
+pub fn benchmarked(curves: &[(u64, Shape)], startups: &[Shape], budget: usize) -> Vec<Seen> {
     let mut order: Vec<usize> = (0..curves.len()).collect();
     order.sort_by_key(|&i| (2 * i + 1).abs_diff(curves.len()));
     let mut seen: Vec<Seen> = Vec::new();
     for i in order {
         let (n, shape) = &curves[i];
         let size = (*n as f64).ln();
-        let mut ways = planned(&Known::new(seen.clone(), startup), size, shape, budget);
+        let mut ways = planned(&Known::new(seen.clone(), startups), size, shape, budget);
         while ways.len() < budget
             && let Some(next) = plan::fill(&at_ways(shape, &ways), 1, 0.0)
         {
@@ -126,12 +126,12 @@ pub fn thinned(function: usize, curves: &FunctionCurves) -> Vec<Trial> {
 }
 
 /// Predictions for an unseen size, checked: the same trials, each with two or three runs that the planner chose.
-pub fn checked(trials: &[Trial], startup: Option<&Shape>) -> Vec<Trial> {
+pub fn checked(trials: &[Trial], startups: &[Shape]) -> Vec<Trial> {
     let unseen = trials.iter().filter(|t| !t.others.is_empty());
     unseen
         .flat_map(|trial| {
             [2, 3].map(|runs| {
-                let known = Known::new(trial.others.clone(), startup);
+                let known = Known::new(trial.others.clone(), startups);
                 let size = (trial.input_size as f64).ln();
                 let ways = planned(&known, size, &trial.truth, runs);
                 Trial { own: at_ways(&trial.truth, &ways), ..trial.clone() }
@@ -141,9 +141,9 @@ pub fn checked(trials: &[Trial], startup: Option<&Shape>) -> Vec<Trial> {
 }
 
 /// All trials of one function.
-pub fn trials(function: usize, curves: &FunctionCurves, startup: Option<&Shape>) -> Vec<Trial> {
+pub fn trials(function: usize, curves: &FunctionCurves, startups: &[Shape]) -> Vec<Trial> {
     let curves = &curves.curves;
-    let nothing = Known::new(Vec::new(), None);
+    let nothing = Known::new(Vec::new(), &[]);
     let mut trials = Vec::new();
     for (i, (n, truth)) in curves.iter().enumerate() {
         let size = (*n as f64).ln();
@@ -168,7 +168,7 @@ pub fn trials(function: usize, curves: &FunctionCurves, startup: Option<&Shape>)
         };
         add(task, whole, Vec::new());
         if task == Task::C {
-            add(Task::F, benchmarked(&rest, startup, 5), Vec::new());
+            add(Task::F, benchmarked(&rest, startups, 5), Vec::new());
         }
     }
     trials

@@ -33,7 +33,7 @@ proptest! {
         let seen = |(i, s): (usize, &Shape)| Seen {
             size: i as f64 * 1.5, points: at_ways(s, &(1..=GRID).collect::<Vec<_>>())
         };
-        let known = Known::new(shapes.iter().enumerate().map(seen).collect(), None);
+        let known = Known::new(shapes.iter().enumerate().map(seen).collect(), &[]);
         let mut own = own;
         own.push(GRID);
         own.sort_unstable();
@@ -54,7 +54,7 @@ proptest! {
 
     #[test]
     fn the_planner_finds_any_need(shape in shape()) {
-        let ways = planned(&Known::new(Vec::new(), None), 1.0, &shape, GRID);
+        let ways = planned(&Known::new(Vec::new(), &[]), 1.0, &shape, GRID);
         prop_assert!(ways.len() <= 8, "{ways:?}");
         let right = need(&shape, GOOD_ENOUGH) + 1;
         prop_assert!(ways.contains(&right) && (right == 1 || ways.contains(&(right - 1))), "{right}: {ways:?}");
@@ -118,7 +118,7 @@ fn our_own_curves_are_read_and_make_the_cases_they_have_to() {
     let dataset = Dataset::parse(Dataset::OWN, &[]).unwrap();
     assert_eq!(dataset.columns.len(), 3);
     let functions = &dataset.columns["est_time_s"];
-    let all: Vec<_> = functions.iter().enumerate().flat_map(|(i, f)| trials(i, f, None)).collect();
+    let all: Vec<_> = functions.iter().enumerate().flat_map(|(i, f)| trials(i, f, &[])).collect();
     let count = |task| all.iter().filter(|t| t.task == task).count();
     assert_eq!([Task::A, Task::C, Task::D, Task::E, Task::F].map(count), [119, 75, 22, 22, 75]);
 }

@@ -239,3 +239,77 @@ fn a_benchmark_shows_how_bad_it_gets_and_not_only_what_is_enough() {
     }
     assert!(done.contains(&Ways::ONE), "{done:?}");
 }
+
+/// A function as it is pushed.
+fn pushed(id: u64, name: &str, command: &str) -> function::Function {
+    function::Function {
+        id: FunctionId(id),
+        version: 1,
+        spec: function::FunctionSpec {
+            tenant: Default::default(),
+            name: name.parse().unwrap(),
+            file: crate::id::ContentHash([0; 32]),
+            file_size: Bytes(1),
+            command: Some(command.parse().unwrap()),
+            needs: Default::default(),
+            timeout: std::time::Duration::from_secs(1),
+        },
+        pushed_at: crate::time::Timestamp(0),
+    }
+}
+
+/// Half a second of start-up, and a second for every thousand of input.
+fn interpreted(id: u64, sizes: &[u64]) -> Vec<Sample> {
+    let seconds = |size: u64, mib: u64| 0.5 + 0.1 / mib as f64 + cliff(size, mib);
+    let runs = sizes.iter().flat_map(|&size| (1..=20).map(move |mib| (size, mib)));
+    runs.map(|(size, mib)| benchmark(id, size, mib, seconds(size, mib))).collect()
+}
+
+#[test]
+fn start_up_that_others_tell_of_does_not_shrink_with_the_input() {
+    let mut predictor = MlpPredictor::default();
+    let teach = |predictor: &mut MlpPredictor, samples: Vec<Sample>| {
+        samples.iter().for_each(|sample| predictor.observe(sample));
+    };
+    predictor.introduce(&pushed(1, "mine.py", "python3"));
+    teach(&mut predictor, interpreted(1, &[400, 800, 1600]));
+    let whole = |predictor: &MlpPredictor| curve_at(predictor, 50).at(Bytes::mib(20)).seconds;
+    let alone = whole(&predictor);
+    assert!(alone < 0.45, "nobody says that half a second is start-up: {alone}");
+    // A version of the same function says nothing about it, and neither does another runtime or another tenant's function.
+    for (id, name, command) in
+        [(2, "mine.py", "python3"), (3, "other.js", "node"), (5, "theirs.py", "python3")]
+    {
+        let mut function = pushed(id, name, command);
+        if id == 5 {
+            function.spec.tenant = "blue".parse().unwrap();
+        }
+        predictor.introduce(&function);
+        teach(&mut predictor, interpreted(id, &[10, 20]));
+        assert_eq!(whole(&predictor), alone, "{name}");
+    }
+    predictor.introduce(&pushed(4, "other.py", "/usr/bin/python3.11"));
+    teach(&mut predictor, interpreted(4, &[10, 20]));
+    let told = whole(&predictor);
+    assert!((told / 0.555 - 1.0).abs() < 0.1, "{told}");
+    predictor.forget(FunctionId(4));
+    assert_eq!(whole(&predictor), alone, "what was removed tells nothing any more");
+}
+
+#[test]
+fn start_up_is_told_the_same_whenever_a_function_is_introduced() {
+    let functions = [pushed(1, "mine.py", "python3"), pushed(2, "other.py", "python3 -u")];
+    let samples = [interpreted(1, &[400, 800]), interpreted(2, &[10, 20])].concat();
+    let (mut before, mut after) = (MlpPredictor::default(), MlpPredictor::default());
+    functions.iter().for_each(|function| before.introduce(function));
+    for sample in &samples {
+        before.observe(sample);
+        before.predict(FUNCTION, InputSize(50));
+        after.observe(sample);
+    }
+    assert_ne!(curve_at(&before, 50), curve_at(&after, 50));
+    functions.iter().for_each(|function| after.introduce(function));
+    for size in [50, 600, 3000] {
+        assert_eq!(curve_at(&before, size), curve_at(&after, size), "at {size}");
+    }
+}
