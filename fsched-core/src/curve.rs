@@ -158,6 +158,9 @@ impl Curve {
 
     /// Time and interval with `cache` bytes of cache.
     pub fn at(&self, cache: Bytes) -> CurvePoint {
+        if let [only] = self.points[..] {
+            return CurvePoint { cache, ..only };
+        }
         let after = self.points.partition_point(|p| p.cache < cache);
         let (Some(left), Some(right)) =
             (after.checked_sub(1).map(|i| self.points[i]), self.points.get(after))

@@ -15,6 +15,7 @@
 //! | [`split`] | pure solvers: who gets how many ways of one cache, and which |
 //! | [`cluster`] | the workers and what is promised on them |
 //! | [`cache`], [`curve`], [`sample`], [`function`], [`invocation`], [`id`], [`tenant`], [`time`] | the words |
+//! | [`maps`] | maps for what is looked up with every event |
 //! | [`random`] | chance that only depends on a seed |
 //! | `mock` | mocks of the seams, for tests (feature `test-util`) |
 //!
@@ -30,6 +31,7 @@ pub mod host;
 pub mod id;
 pub mod invocation;
 pub mod launcher;
+pub mod maps;
 pub mod master;
 #[cfg(feature = "test-util")]
 pub mod mock;

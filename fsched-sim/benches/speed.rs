@@ -18,6 +18,10 @@ use speed::measure::{cpu_seconds, most_memory};
 use speed::options::Options;
 use speed::scene::scene_of;
 
+/// As in the programs.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     let options = match Options::read(std::env::args().skip(1)) {
         Ok(options) => options,

@@ -116,17 +116,22 @@ impl SimFunction {
 
     /// What is pushed; `number` tells its file from others'.
     pub(crate) fn spec(&self, number: usize) -> FunctionSpec {
-        let mut hash = [0; 32];
-        hash[..8].copy_from_slice(&(number as u64).to_be_bytes());
         FunctionSpec {
             tenant: Default::default(),
             name: self.name.clone(),
-            file: ContentHash(hash),
+            file: Self::file(number),
             file_size: self.file_size,
             command: None,
             needs: self.needs,
             timeout: self.timeout,
         }
+    }
+
+    /// The file of the function with that number.
+    pub(crate) fn file(number: usize) -> ContentHash {
+        let mut hash = [0; 32];
+        hash[..8].copy_from_slice(&(number as u64).to_be_bytes());
+        ContentHash(hash)
     }
 
     /// Whose file this is.

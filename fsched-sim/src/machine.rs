@@ -1,6 +1,5 @@
 //! A worker's host: its processes get on at the rates of its caches.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -11,8 +10,10 @@ use fsched_core::function::{Isolation, Needs};
 use fsched_core::id::{AttemptId, ContentHash, WorkerKey};
 use fsched_core::invocation::{CacheAsk, Order, Output};
 use fsched_core::launcher::{Exit, ExitKind, Stop};
+use fsched_core::maps::Few;
 use fsched_core::time::Timestamp;
 use fsched_core::worker::{MachineStatus, Worker, WorkerConfig};
+use roaring::RoaringBitmap;
 
 use crate::SimFunction;
 use crate::fault::{Refusing, Switches};
@@ -132,12 +133,13 @@ pub struct Machine {
     key: WorkerKey,
     /// None: it is down.
     worker: Option<Worker>,
-    processes: BTreeMap<AttemptId, Process>,
+    processes: Few<AttemptId, Process>,
     /// Which functions were started here before.
-    warm: BTreeSet<usize>,
-    files: BTreeSet<ContentHash>,
+    warm: RoaringBitmap,
+    /// Which functions' files are here.
+    files: RoaringBitmap,
     /// Which call of the master waits for which report.
-    pub(crate) calls: BTreeMap<AttemptId, u64>,
+    pub(crate) calls: Few<AttemptId, u64>,
     /// What its worker was told last.
     clock: Timestamp,
     /// How far its clock is from true time, nanoseconds, at `drifts_from`.
@@ -164,6 +166,8 @@ pub struct Machine {
     pub(crate) full_at: Option<Timestamp>,
     generations: u64,
     settled: Vec<Settled>,
+    /// Who is in a domain now: empty between events, and kept for its memory.
+    here: Vec<(AttemptId, WayMask)>,
     mask_changes: u64,
 }
 
@@ -181,10 +185,10 @@ impl Machine {
             config,
             key: WorkerKey(key),
             worker: None,
-            processes: BTreeMap::new(),
-            warm: BTreeSet::new(),
-            files: BTreeSet::new(),
-            calls: BTreeMap::new(),
+            processes: Few::default(),
+            warm: RoaringBitmap::new(),
+            files: RoaringBitmap::new(),
+            calls: Few::default(),
             clock: now,
             skew: 0,
             permille: 1000,
@@ -204,6 +208,7 @@ impl Machine {
             full_at: None,
             generations: 0,
             settled: Vec::new(),
+            here: Vec::new(),
             mask_changes: 0,
         };
         machine.start(policy, scene);
@@ -216,7 +221,7 @@ impl Machine {
     }
 
     /// What really runs on it.
-    pub fn processes(&self) -> &BTreeMap<AttemptId, Process> {
+    pub fn processes(&self) -> &Few<AttemptId, Process> {
         &self.processes
     }
 
@@ -238,13 +243,14 @@ impl Machine {
     pub(crate) fn start(&mut self, policy: &dyn Policy, scene: &Scene) {
         let allocator = policy.allocator(scene, self.config.domains.clone());
         let allocator = Box::new(Refusing::new(allocator, Arc::clone(&self.refuses)));
-        let (config, files) = (self.config.worker.clone(), self.files.iter().copied());
+        let config = self.config.worker.clone();
+        let files = self.files.iter().map(|number| SimFunction::file(number as usize));
         self.worker = Some(Worker::new(config, self.key, "simulated".to_owned(), allocator, files));
         self.life += 1;
     }
 
     /// Everything on it is gone: the calls that waited for something.
-    pub(crate) fn crash(&mut self) -> BTreeMap<AttemptId, u64> {
+    pub(crate) fn crash(&mut self) -> Few<AttemptId, u64> {
         self.worker = None;
         self.settled.clear();
         self.processes.clear();
@@ -303,12 +309,12 @@ impl Machine {
     }
 
     pub(crate) fn put_file(&mut self, now: Timestamp, file: ContentHash) {
-        self.files.insert(file);
+        self.files.insert(SimFunction::number(file) as u32);
         self.tell(now, |worker, _| worker.file_arrived(file));
     }
 
     pub(crate) fn remove_file(&mut self, file: ContentHash) {
-        self.files.remove(&file);
+        self.files.remove(SimFunction::number(file) as u32);
     }
 
     /// Starts what an order is for; how long that takes.
@@ -320,7 +326,7 @@ impl Machine {
         start_up: StartUp,
     ) -> Duration {
         let number = SimFunction::number(order.file);
-        let is_cold = self.warm.insert(number);
+        let is_cold = self.warm.insert(number as u32);
         let start = if is_cold { start_up.cold } else { start_up.warm };
         let process = Process {
             function: number,
@@ -392,7 +398,9 @@ impl Machine {
     pub(crate) fn raise(&mut self, attempt: AttemptId, undead: Option<Process>) {
         // It holds nothing that anybody counts.
         let needs = Needs { cores: 0, memory: Bytes(0), ..Needs::default() };
-        self.processes.extend(undead.map(|process| (attempt, Process { needs, ..process })));
+        if let Some(process) = undead {
+            self.processes.insert(attempt, Process { needs, ..process });
+        }
     }
 
     pub(crate) fn slow_down(&mut self, factor: f64) {
@@ -407,20 +415,21 @@ impl Machine {
         self.refuses.leases.store(refuses, Ordering::Relaxed);
     }
 
-    /// Somebody came, went, or got another mask: how fast all get on from now, in those domains where that is so. The ends that are
-    /// new, with their generations.
+    /// Somebody came, went, or got another mask: how fast all get on from now, in those domains where that is so. Adds the ends that are
+    /// new, with their generations, to `ends`.
     pub(crate) fn settle(
         &mut self,
         now: Timestamp,
         rates: &mut dyn Rates,
-    ) -> Vec<(Timestamp, AttemptId, u64)> {
-        let mut ends = Vec::new();
-        let Some(worker) = &self.worker else { return ends };
+        ends: &mut Vec<(Timestamp, AttemptId, u64)>,
+    ) {
+        let Some(worker) = &self.worker else { return };
         let factor = self.config.slowness * self.slow;
         self.settled.resize(self.config.domains.len(), Settled::default());
+        let here = &mut self.here;
         for (domain, settled) in self.config.domains.iter().zip(&mut self.settled) {
             let wider = domain.geometry.usable().filter(|_| self.widens);
-            let mut here: Vec<(AttemptId, WayMask)> = Vec::with_capacity(settled.here.len() + 1);
+            here.clear();
             for (attempt, mask) in worker.masks(domain.id) {
                 let Some(process) = self.processes.get_mut(&attempt).filter(|one| one.ended.is_none()) else {
                     continue;
@@ -429,7 +438,12 @@ impl Machine {
                 self.mask_changes += u64::from(changed);
                 here.push((attempt, useful));
             }
-            if settled.factor == factor && settled.here == here {
+            if settled.factor == factor && settled.here == *here {
+                continue;
+            }
+            settled.factor = factor;
+            if here.is_empty() {
+                settled.here.clear();
                 continue;
             }
             let runner = |&(attempt, mask): &(AttemptId, WayMask)| {
@@ -450,9 +464,8 @@ impl Machine {
                 process.generation = self.generations;
                 ends.push((process.end(), attempt, process.generation));
             }
-            *settled = Settled { factor, here };
+            std::mem::swap(&mut settled.here, here);
         }
-        ends
     }
 
     /// When the next ways are full that somebody fills.

@@ -1,29 +1,37 @@
 //! What happens next.
 
-use std::cmp::Ordering;
-use std::collections::BinaryHeap;
-
 use fsched_core::time::Timestamp;
 
 /// Events by (time, sequence): of two at the same time, the one that was put in first comes first.
+///
+/// A heap in which four are below each, over numbers alone: events stay where they are until it is their turn. Most events put in another
+/// one: it takes the place of theirs, and from there it is not far.
 #[derive(Debug)]
 pub struct EventQueue<E> {
-    heap: BinaryHeap<Entry<E>>,
+    heap: Vec<Entry>,
+    /// Whether the first one has happened, and nothing has taken its place yet.
+    is_over: bool,
+    events: Vec<Option<E>>,
+    /// Places in `events` that are free.
+    free: Vec<u32>,
     next: u64,
     now: Timestamp,
 }
 
-#[derive(Debug)]
-struct Entry<E> {
-    at: Timestamp,
-    seq: u64,
-    event: E,
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    /// Time, then sequence number: ordered as events come, and no two are equal.
+    key: u128,
+    place: u32,
 }
+
+/// How many are below each.
+const BELOW: usize = 4;
 
 impl<E> EventQueue<E> {
     /// Nothing, from `now` on.
     pub fn new(now: Timestamp) -> Self {
-        Self { heap: BinaryHeap::new(), next: 0, now }
+        Self { heap: Vec::new(), is_over: false, events: Vec::new(), free: Vec::new(), next: 0, now }
     }
 
     /// When the last event was.
@@ -32,54 +40,106 @@ impl<E> EventQueue<E> {
     }
 
     /// Something happens at `at`; now, where that is over.
+    ///
+    /// # Panics
+    /// Where four billion events are to come.
     pub fn push(&mut self, at: Timestamp, event: E) {
-        self.heap.push(Entry { at: at.max(self.now), seq: self.next, event });
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.events.push(None);
+            u32::try_from(self.events.len() - 1).expect("no memory holds so many events")
+        });
+        self.events[place as usize] = Some(event);
+        let key = u128::from(at.max(self.now).0) << 64 | u128::from(self.next);
         self.next += 1;
+        match self.heap.first_mut().filter(|_| self.is_over) {
+            Some(first) => {
+                *first = Entry { key, place };
+                self.is_over = false;
+                self.sink();
+            }
+            None => {
+                self.heap.push(Entry { key, place });
+                self.rise(self.heap.len() - 1);
+            }
+        }
     }
 
     /// What comes next, and its place among all events; from here on it is then.
     pub fn pop(&mut self) -> Option<(Timestamp, u64, E)> {
-        let Entry { at, seq, event } = self.heap.pop()?;
+        self.close();
+        let &Entry { key, place } = self.heap.first()?;
+        self.is_over = true;
+        let (at, seq) = (Timestamp((key >> 64) as u64), key as u64);
         self.now = at;
+        self.free.push(place);
+        let event = self.events[place as usize].take().expect("what is in the heap has a place");
         Some((at, seq, event))
     }
 
     /// When something comes next.
-    pub fn next_at(&self) -> Option<Timestamp> {
-        self.heap.peek().map(|entry| entry.at)
+    pub fn next_at(&mut self) -> Option<Timestamp> {
+        self.close();
+        self.heap.first().map(|entry| Timestamp((entry.key >> 64) as u64))
     }
 
     /// How many are still to come.
     pub fn len(&self) -> usize {
-        self.heap.len()
+        self.heap.len() - usize::from(self.is_over)
     }
 
     /// Whether nothing is still to come.
     pub fn is_empty(&self) -> bool {
-        self.heap.is_empty()
+        self.len() == 0
+    }
+
+    /// Where nothing took the place of the one that happened, the last one does.
+    fn close(&mut self) {
+        if std::mem::take(&mut self.is_over)
+            && let Some(last) = self.heap.pop()
+            && let Some(first) = self.heap.first_mut()
+        {
+            *first = last;
+            self.sink();
+        }
+    }
+
+    /// Takes one up to where it belongs.
+    fn rise(&mut self, mut at: usize) {
+        let entry = self.heap[at];
+        while at > 0 {
+            let above = (at - 1) / BELOW;
+            if self.heap[above].key < entry.key {
+                break;
+            }
+            self.heap[at] = self.heap[above];
+            at = above;
+        }
+        self.heap[at] = entry;
+    }
+
+    /// Takes the first one down to where it belongs.
+    fn sink(&mut self) {
+        let Some(&entry) = self.heap.first() else { return };
+        let mut at = 0;
+        loop {
+            let first = (BELOW * at + 1).min(self.heap.len());
+            let below = &self.heap[first..self.heap.len().min(first + BELOW)];
+            let Some((mut least, others)) = below.split_first() else { break };
+            let mut to = first;
+            for (one, place) in others.iter().zip(first + 1..) {
+                if one.key < least.key {
+                    (least, to) = (one, place);
+                }
+            }
+            if entry.key < least.key {
+                break;
+            }
+            self.heap[at] = *least;
+            at = to;
+        }
+        self.heap[at] = entry;
     }
 }
-
-impl<E> Ord for Entry<E> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        // The heap gives the largest first.
-        (other.at, other.seq).cmp(&(self.at, self.seq))
-    }
-}
-
-impl<E> PartialOrd for Entry<E> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<E> PartialEq for Entry<E> {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl<E> Eq for Entry<E> {}
 
 #[cfg(test)]
 mod tests {
@@ -105,6 +165,23 @@ mod tests {
             expected.sort_unstable();
             let came: Vec<_> = std::iter::from_fn(|| queue.pop()).map(|(at, _, i)| (at.0, i)).collect();
             prop_assert_eq!(came, expected);
+        }
+
+        #[test]
+        fn the_next_one_comes_whatever_is_put_in_meanwhile(steps in prop::collection::vec(prop::option::of(0u64..50), 0..200)) {
+            let mut queue = EventQueue::new(Timestamp(0));
+            let mut plain = std::collections::BTreeSet::new();
+            for (i, step) in (0u64..).zip(steps) {
+                match step {
+                    Some(after) => {
+                        let at = queue.now().0 + after;
+                        plain.insert((at, queue.next));
+                        queue.push(Timestamp(at), i);
+                    }
+                    None => prop_assert_eq!(queue.pop().map(|(at, seq, _)| (at.0, seq)), plain.pop_first()),
+                }
+                prop_assert_eq!(queue.len(), plain.len());
+            }
         }
     }
 }

@@ -1,12 +1,12 @@
 //! What runs really take, worked out once per function and input.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fsched_core::cache::{Bytes, CacheGeometry};
 use fsched_core::curve::Curve;
 use fsched_core::function::InputSize;
+use fsched_core::maps::Lookup;
 
 use crate::SimFunction;
 
@@ -36,7 +36,9 @@ impl Truth {
 #[derive(Debug, Clone)]
 pub struct Truths {
     functions: Arc<[SimFunction]>,
-    known: BTreeMap<(usize, InputSize), Arc<Truth>>,
+    /// Each with how long it takes alone on the machine that all are compared with.
+    known: Lookup<(usize, InputSize), (Arc<Truth>, Duration)>,
+    reference: Option<(CacheGeometry, f64)>,
     next: u64,
 }
 
@@ -44,9 +46,9 @@ pub struct Truths {
 const MOST: usize = 65_536;
 
 impl Truths {
-    /// Of these functions.
-    pub fn new(functions: Arc<[SimFunction]>) -> Self {
-        Self { functions, known: BTreeMap::new(), next: 0 }
+    /// Of these functions; what they take alone, on a machine with such a cache on which everything takes so many times longer.
+    pub fn new(functions: Arc<[SimFunction]>, reference: Option<(CacheGeometry, f64)>) -> Self {
+        Self { functions, known: Lookup::default(), reference, next: 0 }
     }
 
     /// Of that function on that input.
@@ -54,17 +56,28 @@ impl Truths {
     /// # Panics
     /// Where there is no such function.
     pub fn of(&mut self, function: usize, input_size: InputSize) -> Arc<Truth> {
-        if let Some(truth) = self.known.get(&(function, input_size)) {
-            return Arc::clone(truth);
-        }
-        if self.known.len() >= MOST {
+        Arc::clone(&self.known(function, input_size).0)
+    }
+
+    /// How long that function takes on that input alone on the reference machine; nothing where there is none.
+    ///
+    /// # Panics
+    /// Where there is no such function.
+    pub fn alone(&mut self, function: usize, input_size: InputSize) -> Duration {
+        self.known(function, input_size).1
+    }
+
+    fn known(&mut self, function: usize, input_size: InputSize) -> &(Arc<Truth>, Duration) {
+        if self.known.len() >= MOST && !self.known.contains_key(&(function, input_size)) {
             self.known.clear();
         }
-        let curve = self.functions[function].times(input_size, 1.0);
-        let truth = Arc::new(Truth { id: self.next, curve });
-        self.next += 1;
-        self.known.insert((function, input_size), Arc::clone(&truth));
-        truth
+        self.known.get_or((function, input_size), || {
+            let curve = self.functions[function].times(input_size, 1.0);
+            let truth = Truth { id: self.next, curve };
+            self.next += 1;
+            let alone = self.reference.map(|(geometry, slowness)| truth.alone(&geometry).mul_f64(slowness));
+            (Arc::new(truth), alone.unwrap_or_default())
+        })
     }
 }
 
@@ -77,7 +90,7 @@ mod tests {
     #[test]
     fn it_keeps_no_more_than_so_many_and_ids_stay_unique() {
         let functions = vec![SimFunction::new("f", Curve::flat(1.0, 1.0, Provenance::Measured))];
-        let mut truths = Truths::new(functions.into());
+        let mut truths = Truths::new(functions.into(), None);
         let first = truths.of(0, InputSize(1));
         assert!(Arc::ptr_eq(&first, &truths.of(0, InputSize(1))));
         for size in 2..=MOST as u64 + 1 {

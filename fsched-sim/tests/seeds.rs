@@ -1,11 +1,16 @@
 //! Random clusters × workloads × faults, from seeds; what fails is shrunk.
 //!
-//! `FSCHED_SIM_SEEDS` says how many (default 25), `FSCHED_SIM_FIRST` from which on (default 0).
+//! `FSCHED_SIM_SEEDS` says how many (default 25), `FSCHED_SIM_FIRST` from which on (default 0). `FSCHED_SIM_DIGESTS` names a file to which
+//! goes, for each seed, a number that stands for all that happened: whoever only makes something faster compares two of them.
 
+use std::cell::RefCell;
+use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hasher as _};
 use std::time::Duration;
 
 use fsched_sim::fault::Fault;
 use fsched_sim::scenario::{Action, Host, Kind, Scenario};
+use fsched_sim::simulation::START;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
 
@@ -104,9 +109,26 @@ fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().expect("a number of seeds"))
 }
 
+/// Stands for what happens and when, whatever numbers events have.
+fn digest(scenario: &Scenario) -> u64 {
+    let mut simulation = scenario.build();
+    simulation.keep_log();
+    simulation.run_to_end(START + Duration::from_secs(2_000));
+    let mut hasher = DefaultHasher::new();
+    for line in simulation.log().lines() {
+        let mut words = line.splitn(3, ' ');
+        let (when, _, what) = (words.next(), words.next(), words.next());
+        hasher.write(when.unwrap_or_default().as_bytes());
+        hasher.write(what.unwrap_or_default().as_bytes());
+    }
+    hasher.finish()
+}
+
 #[test]
 fn every_invariant_holds_whatever_goes_wrong() {
     let (first, count) = (number("FSCHED_SIM_FIRST", 0), number("FSCHED_SIM_SEEDS", 25));
+    let file = std::env::var_os("FSCHED_SIM_DIGESTS");
+    let digests = RefCell::new(String::new());
     println!("seeds {first} to {}", first + count - 1);
     for seed in first..first + count {
         let mut bytes = [0; 32];
@@ -115,7 +137,13 @@ fn every_invariant_holds_whatever_goes_wrong() {
         let config =
             Config { cases: 1, failure_persistence: None, max_shrink_iters: 2_000, ..Config::default() };
         let mut runner = TestRunner::new_with_rng(config, chance);
-        let found = runner.run(&scenario(seed), |scenario| scenario.check().map_err(TestCaseError::fail));
+        let found = runner.run(&scenario(seed), |scenario| {
+            if file.is_some() {
+                // Writing to a string does not fail.
+                let _ = writeln!(digests.borrow_mut(), "{seed} {:016x}", digest(&scenario));
+            }
+            scenario.check().map_err(TestCaseError::fail)
+        });
         match found {
             Ok(()) => {}
             Err(TestError::Fail(reason, shrunk)) => {
@@ -123,5 +151,8 @@ fn every_invariant_holds_whatever_goes_wrong() {
             }
             Err(TestError::Abort(reason)) => panic!("seed {seed}: {reason}"),
         }
+    }
+    if let Some(file) = file {
+        std::fs::write(file, digests.into_inner()).expect("the file of digests can be written");
     }
 }

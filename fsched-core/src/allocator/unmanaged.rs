@@ -1,10 +1,9 @@
 //! No bookkeeping of ways at all.
 
-use std::collections::BTreeMap;
-
 use super::{AllocateError, CacheAllocator, Grant, Group, LeaseId, Moved, Usage};
 use crate::cache::{CacheDomain, ClosId, DomainId, WayMask};
 use crate::invocation::CacheAsk;
+use crate::maps::Few;
 
 /// Everybody gets the whole usable cache of a domain in class 0: for machines whose cache cannot be split, or must not be.
 ///
@@ -13,7 +12,7 @@ use crate::invocation::CacheAsk;
 #[derive(Debug)]
 pub struct Unmanaged {
     domains: Vec<CacheDomain>,
-    leases: BTreeMap<LeaseId, DomainId>,
+    leases: Few<LeaseId, DomainId>,
     next_lease: u64,
 }
 
@@ -28,7 +27,7 @@ impl Unmanaged {
             domain.geometry.classes = 0;
             domain.geometry.validate().expect("geometries are validated where they are read");
         }
-        Self { domains, leases: BTreeMap::new(), next_lease: 0 }
+        Self { domains, leases: Few::default(), next_lease: 0 }
     }
 
     fn whole(&self, domain: DomainId) -> Option<WayMask> {

@@ -1,6 +1,5 @@
 //! Who runs in a domain, as far as splitting its cache goes.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use crate::curve::Curve;
 use crate::function::Isolation;
 use crate::id::AttemptId;
 use crate::invocation::Weight;
+use crate::maps::Few;
 use crate::split::{self, Runner};
 use crate::time::Timestamp;
 
@@ -60,6 +60,9 @@ pub const INSENSITIVE: f64 = 0.01;
 
 /// Whether more cache than the smallest mask makes it noticeably faster here.
 pub fn is_sensitive(curve: &Curve, geometry: &CacheGeometry) -> bool {
+    if let [_] = curve.points() {
+        return false;
+    }
     let slowest = curve.seconds(geometry, geometry.min_ways);
     let fastest = curve.seconds(geometry, geometry.usable_ways());
     slowest > fastest * (1.0 + INSENSITIVE)
@@ -104,12 +107,14 @@ impl Role {
 /// Who runs in a domain, and the last row of the split of its ways among them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Residents {
-    all: BTreeMap<AttemptId, Seated>,
+    all: Few<AttemptId, Seated>,
     row: Row,
     /// The cache whose ways the times are for.
     shape: Option<CacheGeometry>,
     /// What the row was made for; none: it has to be made anew.
     basis: Option<Basis>,
+    /// How many ways were kept out of the row, and how many classes there were, where it is over nobody.
+    over_nobody: Option<(u8, u16)>,
     /// When somebody came or went last, or the row was found to be out of date.
     at: Timestamp,
     /// Until when the row's remaining times are near enough.
@@ -120,10 +125,11 @@ impl Residents {
     /// Nobody, in a cache of this shape.
     pub(super) fn none(geometry: &CacheGeometry) -> Self {
         let mut none = Self {
-            all: BTreeMap::new(),
+            all: Few::default(),
             row: Row::solve(Vec::new(), geometry, 0, 0),
             shape: None,
             basis: None,
+            over_nobody: None,
             at: Timestamp::default(),
             good_until: Timestamp::default(),
         };
@@ -178,7 +184,7 @@ impl Residents {
         self.basis = Some(basis);
         let shape_changed = self.shape.replace(*geometry) != Some(*geometry);
         let (mut light, mut leases, mut soonest) = (false, 0, f64::INFINITY);
-        let mut runners = Vec::with_capacity(self.all.len());
+        let mut runners = Vec::new();
         for Seated { resident, role } in self.all.values_mut() {
             if resident.isolation == Isolation::Exclusive {
                 leases += 1;
@@ -197,7 +203,11 @@ impl Residents {
         }
         let kept = exclusive + if light { geometry.min_ways.get() } else { 0 };
         let classes = geometry.classes.saturating_sub(leases + u16::from(light));
-        self.row = Row::solve(runners, geometry, kept, classes);
+        let over_nobody = runners.is_empty().then_some((kept, classes));
+        if shape_changed || over_nobody.is_none() || over_nobody != self.over_nobody {
+            self.row = Row::solve(runners, geometry, kept, classes);
+        }
+        self.over_nobody = over_nobody;
         // A row over nobody never ages; else it is good for a quarter of what the first to end has left.
         let good_for = if soonest.is_finite() { (soonest / 4.0).clamp(1.0, 1e9) } else { 1e9 };
         self.good_until = self.at + Duration::from_secs_f64(good_for);

@@ -21,6 +21,12 @@ impl Row {
         let ways = room.ways();
         let most = usize::from(ways / room.min()).min(usize::from(classes));
         let full = runners.len() >= most;
+        if runners.is_empty() {
+            // Nobody loses anything.
+            let mut extra = [f64::INFINITY; MAX_WAYS + 1];
+            extra[..=usize::from(ways)].fill(0.0);
+            return Self { ways, full, extra };
+        }
         if runners.len() > most {
             let loss = |runner: &Runner<'_>| {
                 runner.weight * (runner.slowdown.at(room.min()) - runner.slowdown.at(ways))

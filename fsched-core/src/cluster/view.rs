@@ -1,14 +1,16 @@
 //! The master's picture of its workers: what they have, and what is promised.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::holders::{Files, Holders};
 use super::index::{Index, SlotId, Totals};
 use super::residents::{Pace, Resident, Residents};
 use crate::cache::{Bytes, CacheDomain, CacheGeometry, DomainId, Ways};
 use crate::function::{Isolation, Needs};
 use crate::id::{AttemptId, ContentHash, WorkerId};
+use crate::maps::Roster;
 use crate::time::Timestamp;
 
 /// Whether a worker can be counted on.
@@ -186,12 +188,12 @@ struct Known {
 /// All workers, for schedulers to read, with an index over their domains. Only the master writes it.
 #[derive(Debug, Clone, Default)]
 pub struct ClusterView {
-    workers: BTreeMap<WorkerId, Known>,
+    workers: Roster<WorkerId, Known>,
     index: Index,
     /// Workers that may take new work, now or again.
     present: usize,
     /// Who has which function's file.
-    holders: BTreeMap<ContentHash, BTreeSet<WorkerId>>,
+    files: Files,
 }
 
 impl ClusterView {
@@ -235,10 +237,7 @@ impl ClusterView {
 
     /// Forgets a worker, and which files it has.
     pub fn remove(&mut self, id: WorkerId) -> Option<WorkerView> {
-        self.holders.retain(|_, holders| {
-            holders.remove(&id);
-            !holders.is_empty()
-        });
+        self.files.forget_worker(id);
         self.drop_worker(id)
     }
 
@@ -271,28 +270,23 @@ impl ClusterView {
     /// A worker has a function's file.
     pub fn holds_file(&mut self, id: WorkerId, file: ContentHash) {
         if self.workers.contains_key(&id) {
-            self.holders.entry(file).or_default().insert(id);
+            self.files.add(id, file);
         }
     }
 
     /// A worker does not have a function's file.
     pub fn lacks_file(&mut self, id: WorkerId, file: ContentHash) {
-        if let Some(holders) = self.holders.get_mut(&file) {
-            holders.remove(&id);
-            if holders.is_empty() {
-                self.holders.remove(&file);
-            }
-        }
+        self.files.remove(id, file);
     }
 
     /// A function's file is of no use any more.
     pub fn forget_file(&mut self, file: ContentHash) {
-        self.holders.remove(&file);
+        self.files.forget(file);
     }
 
     /// Who has a function's file, as far as is known.
-    pub fn holders(&self, file: ContentHash) -> Option<&BTreeSet<WorkerId>> {
-        self.holders.get(&file)
+    pub fn holders(&self, file: ContentHash) -> Option<&Holders> {
+        self.files.of(file)
     }
 
     /// One that is placed in a domain.
@@ -316,7 +310,7 @@ impl ClusterView {
     /// How many entries it holds in all.
     #[cfg(test)]
     pub(crate) fn entries(&self) -> usize {
-        self.workers.len() + self.index.entries() + self.holders.values().map(BTreeSet::len).sum::<usize>()
+        self.workers.len() + self.index.entries() + self.files.entries()
     }
 }
 

@@ -7,7 +7,7 @@ use super::benchmarks::Probe;
 use super::members::Promise;
 use super::queue::{Tried, Waiting};
 use super::{Effect, Effects, Master};
-use crate::cluster::Resident;
+use crate::cluster::{ClusterView, Resident};
 use crate::function::{Function, Isolation, Needs};
 use crate::id::{AttemptId, ContentHash, FunctionId, InvocationId, WorkerId};
 use crate::invocation::{
@@ -126,6 +126,9 @@ pub(super) fn from_record(record: &InvocationRecord, end: EndKind, at: Timestamp
     }
 }
 
+/// So many effects most calls have at most.
+const FEW: usize = 4;
+
 /// Expected seconds; more than a year is as good as a year.
 fn duration(seconds: f64) -> Duration {
     Duration::from_secs_f64(seconds.clamp(0.0, 365.0 * 86_400.0))
@@ -140,6 +143,11 @@ fn end_kind(report: &Report) -> EndKind {
         Ending::Cancelled => EndKind::Cancelled,
         Ending::NotStarted(_) => EndKind::NotStarted,
     }
+}
+
+/// The price of a way, as [`Master::generosity`] says it.
+pub(super) fn generosity(view: &ClusterView) -> f64 {
+    0.0 - view.price()
 }
 
 /// How an end is counted.
@@ -211,7 +219,8 @@ impl Master {
         *self.counts.accepted_for.entry(tenant).or_default() += 1;
         self.functions.use_by_one_more(live.invocation.submission.function);
         self.live.insert(id, Box::new(live));
-        let mut effects = vec![Effect::Persist { record, durable: false }];
+        let mut effects = Effects::with_capacity(FEW);
+        effects.push(Effect::Persist { record, durable: false });
         match placement {
             Some(placement) => {
                 self.queue.passed();
@@ -227,8 +236,8 @@ impl Master {
         if let Some(probe) = &live.probe {
             return self.place_probe(live, probe);
         }
-        let generosity = self.generosity();
         let Self { scheduler, predictor, members, .. } = self;
+        let view = members.view();
         let avoid: Vec<WorkerId> =
             live.avoid.iter().filter(|&&(_, until)| now < until).map(|&(worker, _)| worker).collect();
         let request = Request {
@@ -240,8 +249,8 @@ impl Master {
         };
         scheduler.place(
             &request,
-            &|geometry| predictor.ways(&live.prediction, geometry, generosity),
-            members.view(),
+            &|geometry| predictor.ways(&live.prediction, geometry, generosity(view)),
+            view,
         )
     }
 
@@ -334,15 +343,14 @@ impl Master {
         now: Timestamp,
         worker: WorkerId,
         attempt: AttemptId,
-        answer: Result<Report, TransportError>,
+        answer: Result<Arc<Report>, TransportError>,
     ) -> Effects {
-        let mut effects = Effects::new();
+        let mut effects = Effects::with_capacity(FEW);
         self.members.release(now, worker, attempt);
         let id = attempt.invocation;
         let expected = self.live.get(&id).and_then(|live| live.current()) == Some((worker, attempt));
         match answer {
             Ok(report) => {
-                let report = Arc::new(report);
                 if let Some(live) = self.live.get(&id).filter(|_| report.cache.is_some()) {
                     self.members.has(worker, live.file);
                 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::function::{Function, FunctionName, FunctionSpec, InputSize};
 use crate::id::{ContentHash, FunctionId};
+use crate::maps::Lookup;
 use crate::time::Timestamp;
 
 #[derive(Debug)]
@@ -44,9 +45,9 @@ pub(super) struct Gone {
 
 #[derive(Debug, Default)]
 pub(super) struct Functions {
-    entries: BTreeMap<FunctionId, Entry>,
+    entries: Lookup<FunctionId, Entry>,
     names: BTreeMap<FunctionName, BTreeMap<u32, FunctionId>>,
-    files: BTreeMap<ContentHash, usize>,
+    files: Lookup<ContentHash, usize>,
     next: u64,
 }
 
@@ -59,7 +60,7 @@ impl Functions {
 
     fn insert(&mut self, function: Function) {
         self.next = self.next.max(function.id.0 + 1);
-        *self.files.entry(function.spec.file).or_default() += 1;
+        *self.files.get_or(function.spec.file, usize::default) += 1;
         self.names.entry(function.spec.name.clone()).or_default().insert(function.version, function.id);
         let entry = Entry { users: 0, removing: false, sizes: BTreeSet::new(), function };
         self.entries.insert(entry.function.id, entry);
@@ -97,7 +98,7 @@ impl Functions {
     }
 
     pub(super) fn infos(&self) -> impl Iterator<Item = FunctionInfo> {
-        self.entries.values().map(|entry| FunctionInfo {
+        self.entries.sorted().into_iter().map(|(_, entry)| FunctionInfo {
             function: entry.function.clone(),
             benchmarked: entry.sizes.iter().copied().collect(),
             running: entry.users,
@@ -106,7 +107,7 @@ impl Functions {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.entries.values().filter(|entry| !entry.removing).count()
+        self.entries.count(|entry| !entry.removing)
     }
 
     pub(super) fn holds_file(&self, file: ContentHash) -> bool {

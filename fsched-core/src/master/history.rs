@@ -1,17 +1,18 @@
 //! Invocations that are over: the newest, with what they printed as long as there is room for it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::id::InvocationId;
 use crate::invocation::{Invocation, InvocationState, Outcome, Output, Report};
+use crate::maps::Lookup;
 
 /// Output kept over all ended invocations, bytes.
 const MAX_OUTPUT: usize = 64 << 20;
 
 #[derive(Debug)]
 pub(super) struct History {
-    ended: BTreeMap<InvocationId, Box<Invocation>>,
+    ended: Lookup<InvocationId, Box<Invocation>>,
     /// In order of ending.
     order: VecDeque<InvocationId>,
     /// Those whose output is still kept, in order of ending.
@@ -22,7 +23,7 @@ pub(super) struct History {
 
 impl History {
     pub(super) fn new(limit: usize) -> Self {
-        Self { ended: BTreeMap::new(), order: VecDeque::new(), printed: VecDeque::new(), output: 0, limit }
+        Self { ended: Lookup::default(), order: VecDeque::new(), printed: VecDeque::new(), output: 0, limit }
     }
 
     pub(super) fn get(&self, id: InvocationId) -> Option<&Invocation> {
@@ -31,7 +32,7 @@ impl History {
 
     /// Newest first, by id.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Invocation> {
-        self.ended.values().rev().map(|invocation| &**invocation)
+        self.ended.sorted().into_iter().rev().map(|(_, invocation)| &**invocation)
     }
 
     pub(super) fn add(&mut self, invocation: Invocation) {

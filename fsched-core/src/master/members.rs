@@ -9,6 +9,7 @@ use crate::cluster::{
 };
 use crate::function::{Isolation, Needs};
 use crate::id::{AttemptId, ContentHash, WorkerId, WorkerKey};
+use crate::maps::{Few, Roster};
 use crate::scheduler::Placement;
 use crate::store::WorkerRecord;
 use crate::time::Timestamp;
@@ -67,7 +68,7 @@ struct Member {
     asked: Option<(Timestamp, bool)>,
     /// It could not be reached for an order: not trusted until it answers again.
     doubted: bool,
-    promised: BTreeMap<AttemptId, Reservation>,
+    promised: Few<AttemptId, Reservation>,
     /// When [`Members::watch`] looks at it next.
     look: Timestamp,
     /// How much longer than expected runs take here: the mean of their logarithms, newer ones counting more.
@@ -98,7 +99,7 @@ pub(super) struct Watched {
 
 #[derive(Debug)]
 pub(super) struct Members {
-    members: BTreeMap<WorkerId, Member>,
+    members: Roster<WorkerId, Member>,
     by_key: BTreeMap<WorkerKey, WorkerId>,
     view: ClusterView,
     patience: Patience,
@@ -116,7 +117,7 @@ impl Members {
         patience: Patience,
     ) -> Self {
         let mut all = Self {
-            members: BTreeMap::new(),
+            members: Roster::default(),
             by_key: BTreeMap::new(),
             view: ClusterView::default(),
             patience,
@@ -254,7 +255,7 @@ impl Members {
             reserved_memory: Bytes::default(),
             domains: heartbeat.domains.iter().map(|status| (status.domain.id, fresh(status))).collect(),
         };
-        for (&attempt, reservation) in &member.promised {
+        for (&attempt, reservation) in member.promised.iter() {
             reservation.add_to(&mut view);
             let resident = self.view.resident(id, reservation.domain, attempt);
             if let (Some(domain), Some(resident)) = (view.domains.get_mut(&reservation.domain), resident) {
@@ -371,7 +372,7 @@ impl Members {
         self.looks.remove(&(member.look, id));
         self.removed.insert(member.record.key);
         self.view.remove(id);
-        member.promised.into_keys().collect()
+        member.promised.into_iter().map(|(attempt, _)| attempt).collect()
     }
 
     /// Promises room.
@@ -486,7 +487,7 @@ impl Members {
     pub(super) fn discard(&mut self, file: ContentHash) -> Vec<Peer> {
         let mut peers = Vec::new();
         self.view.forget_file(file);
-        for (&id, member) in &mut self.members {
+        self.members.each(|&id, member| {
             member.missing.remove(&file);
             let alive = self.view.worker(id).is_some_and(|view| view.liveness == Liveness::Alive);
             if alive {
@@ -494,13 +495,13 @@ impl Members {
             } else {
                 member.discards.insert(file);
             }
-        }
+        });
         peers
     }
 
     /// A file is of use again.
     pub(super) fn keep(&mut self, file: ContentHash) {
-        self.members.values_mut().for_each(|member| {
+        self.members.each(|_, member| {
             member.discards.remove(&file);
         });
     }
@@ -530,7 +531,7 @@ impl Member {
             last_seen: None,
             asked: None,
             doubted: false,
-            promised: BTreeMap::new(),
+            promised: Few::default(),
             look: Timestamp::default(),
             slowness: 0.0,
             missing: BTreeSet::new(),

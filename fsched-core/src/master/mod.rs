@@ -39,6 +39,7 @@ use crate::cache::DomainId;
 use crate::function::{Function, FunctionName, FunctionSpec, InputSize};
 use crate::id::{AttemptId, BenchmarkId, ContentHash, FunctionId, InvocationId, WorkerId};
 use crate::invocation::{Invocation, InvocationState, Order, Outcome, Submission};
+use crate::maps::Lookup;
 use crate::predictor::{Knowledge, Prediction, Predictor};
 use crate::scheduler::Scheduler;
 use crate::store::{EndKind, Record, Snapshot};
@@ -200,8 +201,7 @@ pub struct Master {
     scheduler: Box<dyn Scheduler>,
     functions: functions::Functions,
     members: members::Members,
-    /// Boxed, as trees move what they hold.
-    live: BTreeMap<InvocationId, Box<controller::Live>>,
+    live: Lookup<InvocationId, Box<controller::Live>>,
     queue: queue::Queue,
     history: history::History,
     benchmarks: BTreeMap<BenchmarkId, benchmarks::Session>,
@@ -263,7 +263,7 @@ impl Master {
             scheduler,
             functions,
             members,
-            live: BTreeMap::new(),
+            live: Lookup::default(),
             history,
             benchmarks: BTreeMap::new(),
             leaving: BTreeSet::new(),
@@ -377,7 +377,7 @@ impl Master {
 
     /// All invocations there is memory of, newest first.
     pub fn invocations(&self) -> impl Iterator<Item = &Invocation> {
-        let mut live = self.live.values().rev().map(|live| &live.invocation).peekable();
+        let mut live = self.live.sorted().into_iter().rev().map(|(_, live)| &live.invocation).peekable();
         let mut ended = self.history.iter().peekable();
         std::iter::from_fn(move || match (live.peek(), ended.peek()) {
             (Some(a), Some(b)) if a.id < b.id => ended.next(),
@@ -411,7 +411,7 @@ impl Master {
     /// The price of a way, as the original's generosity: the change of the cluster's running time with one way more, seconds
     /// per way, zero or below; where a way is cheapest, as that is where it is taken.
     pub fn generosity(&self) -> f64 {
-        0.0 - self.members.view().price()
+        controller::generosity(self.members.view())
     }
 
     /// What a way of each cache is worth now, seconds: what those who run there would lose without it. None where everybody has
@@ -438,13 +438,9 @@ impl Master {
             ended: self.counts.ended.clone(),
             ..Stats::default()
         };
-        for live in self.live.values() {
-            match live.invocation.state {
-                InvocationState::Fetching { .. } => stats.fetching += 1,
-                InvocationState::Running { .. } => stats.running += 1,
-                InvocationState::Queued | InvocationState::Ended { .. } => {}
-            }
-        }
+        let are = |is: fn(&InvocationState) -> bool| self.live.count(|live| is(&live.invocation.state));
+        stats.fetching = are(|state| matches!(state, InvocationState::Fetching { .. }));
+        stats.running = are(|state| matches!(state, InvocationState::Running { .. }));
         for id in self.members.ids() {
             use crate::cluster::Liveness;
             let view = self.members.view().worker(id);

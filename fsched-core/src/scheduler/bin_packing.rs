@@ -278,7 +278,7 @@ impl<'a> Search<'a> {
         let holders = || self.view.holders(self.request.file);
         match self.holders {
             Holders::Now => true,
-            Holders::Some => holders().is_some_and(|holders| holders.contains(&slot.place.worker)),
+            Holders::Some => holders().is_some_and(|holders| holders.contains(slot.place.worker)),
             Holders::None => false,
         }
     }
@@ -286,9 +286,9 @@ impl<'a> Search<'a> {
     /// Those that have the file, as far as the budget reaches.
     fn among_holders(&mut self) {
         let view = self.view;
-        let mut holders = view.holders(self.request.file).into_iter().flatten();
+        let mut holders = view.holders(self.request.file).into_iter().flat_map(cluster::Holders::iter);
         let few = if self.budget == usize::MAX { usize::MAX } else { self.config.holders };
-        for &worker in holders.by_ref().take(few) {
+        for worker in holders.by_ref().take(few) {
             for &slot in view.slots(worker) {
                 self.look(slot);
             }
@@ -299,12 +299,12 @@ impl<'a> Search<'a> {
     /// The tightest rooms, of kinds on which cache is nothing to it.
     fn insensitive(&mut self) {
         let (index, needs) = (self.index, self.request.needs);
-        for (id, kind) in index.kinds() {
+        for (id, _) in index.kinds() {
             if self.shape(id).sensitive {
                 continue;
             }
             let mut left = self.budget;
-            for slot in kind.tightest(needs.cores, needs.memory.0) {
+            for slot in index.tightest(id, needs.cores, needs.memory.0) {
                 let fits = self.look(slot);
                 left -= 1;
                 // What comes after is less tight and costs the same, unless it has the file.
@@ -324,7 +324,7 @@ impl<'a> Search<'a> {
             let shape = self.shape(id);
             if shape.sensitive {
                 let level = shape.level(kind);
-                for set in kind.by_price(self.request.needs.cores, level) {
+                for set in self.index.by_price(id, self.request.needs.cores, level) {
                     let mut run = Run::new(set, shape, kind, level, self.request);
                     first.extend(run.next().map(|next| Reverse((next, runs.len()))));
                     runs.push(run);

@@ -108,7 +108,8 @@ impl Request<'_> {
 /// Asks once per kind of cache, not once per domain: thousands of workers have few kinds.
 pub(super) struct Wishes<'a> {
     ways: WaysFor<'a>,
-    known: Vec<(CacheGeometry, Ways)>,
+    first: Option<(CacheGeometry, Ways)>,
+    others: Vec<(CacheGeometry, Ways)>,
 }
 
 impl<'a> Wishes<'a> {
@@ -116,18 +117,24 @@ impl<'a> Wishes<'a> {
     const KEPT: usize = 16;
 
     pub(super) fn new(ways: WaysFor<'a>) -> Self {
-        Self { ways, known: Vec::new() }
+        Self { ways, first: None, others: Vec::new() }
     }
 
     pub(super) fn of(&mut self, geometry: &CacheGeometry) -> Ways {
-        if let Some((_, ways)) = self.known.iter().find(|(known, _)| known == geometry) {
+        // Most clusters have one kind.
+        let mut known = self.first.iter().chain(&self.others);
+        if let Some((_, ways)) = known.find(|(known, _)| known == geometry) {
             return *ways;
         }
         let ways = (self.ways)(geometry);
-        if self.known.len() == Self::KEPT {
-            self.known.clear();
+        if self.first.is_none() {
+            self.first = Some((*geometry, ways));
+            return ways;
         }
-        self.known.push((*geometry, ways));
+        if self.others.len() == Self::KEPT {
+            self.others.clear();
+        }
+        self.others.push((*geometry, ways));
         ways
     }
 }

@@ -1,6 +1,6 @@
 //! The most free CPUs, blind to caches.
 
-use crate::cluster::ClusterView;
+use crate::cluster::{ClusterView, Slot};
 use crate::scheduler::feasibility::Wishes;
 use crate::scheduler::{PlaceError, Placement, Request, Scheduler, WaysFor};
 
@@ -16,19 +16,22 @@ impl Scheduler for LeastLoaded {
         ways: WaysFor<'_>,
         view: &ClusterView,
     ) -> Result<Placement, PlaceError> {
-        if request.anywhere(ways, view).is_none() {
-            return Err(request.refusal(view));
-        }
         let index = view.index();
         let mut wishes = Wishes::new(ways);
-        // The least loaded first, and the lower id among equals.
-        let found = index.by_load().find_map(|slot| {
+        let mut room = |slot: &Slot| {
             let geometry = &index.kind(slot.kind).geometry;
             let wish = request.ways_on(geometry, wishes.of(geometry));
             let fits = slot.fits_now(&request.needs, wish, request.alone);
             (fits && !request.avoid.contains(&slot.place.worker)).then(|| slot.place.with(wish))
-        });
-        Ok(found.expect("it fits somewhere"))
+        };
+        // The least loaded first, and the lower id among equals: mostly it is the first.
+        if let Some(found) = index.least_loaded().and_then(&mut room) {
+            return Ok(found);
+        }
+        if request.anywhere(ways, view).is_none() {
+            return Err(request.refusal(view));
+        }
+        Ok(index.by_load().find_map(room).expect("it fits somewhere"))
     }
 }
 

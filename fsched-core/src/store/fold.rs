@@ -1,10 +1,19 @@
 //! From facts to a snapshot.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `fold/packed.rs` | [`Packed`]: samples, in few bytes |
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod packed;
 
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+use self::packed::Packed;
 use super::record::{InvocationRecord, Record, Snapshot, WorkerRecord};
 use crate::function::Function;
 use crate::id::{FunctionId, InvocationId, WorkerId};
+use crate::maps::Lookup;
 use crate::sample::{Kind, Sample};
 
 impl Snapshot {
@@ -72,16 +81,43 @@ impl Snapshot {
 /// [`Snapshot::apply`] would make of them one by one.
 #[derive(Debug, Clone, Default)]
 pub struct Fold {
-    functions: BTreeMap<FunctionId, Function>,
+    functions: Lookup<FunctionId, Known>,
     workers: BTreeMap<WorkerId, WorkerRecord>,
-    /// Each with its place in the order of all samples.
-    samples: BTreeMap<FunctionId, BTreeMap<Kind, VecDeque<(u64, Sample)>>>,
-    invocations: BTreeMap<InvocationId, InvocationRecord>,
-    ended: BTreeSet<InvocationId>,
+    invocations: Lookup<InvocationId, InvocationRecord>,
+    /// Those of them that have ended, the oldest first.
+    ended: BinaryHeap<Reverse<InvocationId>>,
     next_sample: u64,
     next_function: u64,
     next_worker: u64,
     next_invocation: u64,
+}
+
+/// A function, and what was seen of it.
+#[derive(Debug, Clone)]
+struct Known {
+    function: Box<Function>,
+    work: Packed,
+    /// What is there of few functions, and little of it.
+    others: Option<Box<(Packed, Packed)>>,
+}
+
+impl Known {
+    fn new(function: Function) -> Self {
+        Self { function: Box::new(function), work: Packed::default(), others: None }
+    }
+
+    fn of(&mut self, kind: Kind) -> &mut Packed {
+        match kind {
+            Kind::Work => &mut self.work,
+            Kind::Benchmark => &mut self.others.get_or_insert_default().0,
+            Kind::Profile => &mut self.others.get_or_insert_default().1,
+        }
+    }
+
+    fn samples(&self) -> impl Iterator<Item = (u64, Sample)> {
+        let others = self.others.iter().flat_map(|others| [&others.0, &others.1]);
+        others.chain([&self.work]).flat_map(|packed| packed.samples(self.function.id))
+    }
 }
 
 impl Fold {
@@ -90,11 +126,15 @@ impl Fold {
         match record {
             Record::FunctionPut(function) => {
                 self.next_function = self.next_function.max(function.id.0.saturating_add(1));
-                self.functions.insert(function.id, function);
+                match self.functions.get_mut(&function.id) {
+                    Some(known) => *known.function = function,
+                    None => {
+                        self.functions.insert(function.id, Known::new(function));
+                    }
+                }
             }
             Record::FunctionRemoved(id) => {
                 self.functions.remove(&id);
-                self.samples.remove(&id);
             }
             Record::WorkerPut(worker) => {
                 self.next_worker = self.next_worker.max(worker.id.0.saturating_add(1));
@@ -103,21 +143,26 @@ impl Fold {
             Record::WorkerRemoved(id) => {
                 self.workers.remove(&id);
             }
-            Record::Sampled(sample) => self.sampled(sample),
+            Record::Sampled(sample) => self.sampled(&sample),
             Record::Accepted(invocation) => {
                 let id = invocation.id;
                 self.next_invocation = self.next_invocation.max(id.0.saturating_add(1));
-                self.ended.remove(&id);
-                if invocation.end.is_some() {
-                    self.ended.insert(id);
+                let has_ended = invocation.end.is_some();
+                let before = self.invocations.insert(id, invocation);
+                if before.is_some_and(|before| before.end.is_some()) {
+                    self.ended.retain(|Reverse(one)| *one != id);
                 }
-                self.invocations.insert(id, invocation);
+                if has_ended {
+                    self.ended.push(Reverse(id));
+                }
                 self.forget_old_invocations();
             }
             Record::Ended { id, end, at } => {
-                if let Some(invocation) = self.invocations.get_mut(&id) {
-                    invocation.end.get_or_insert((end, at));
-                    self.ended.insert(id);
+                if let Some(invocation) = self.invocations.get_mut(&id)
+                    && invocation.end.is_none()
+                {
+                    invocation.end = Some((end, at));
+                    self.ended.push(Reverse(id));
                     self.forget_old_invocations();
                 }
             }
@@ -126,34 +171,34 @@ impl Fold {
 
     /// What the facts so far add up to.
     pub fn snapshot(&self) -> Snapshot {
-        let mut samples: Vec<_> = self.samples.values().flat_map(BTreeMap::values).flatten().collect();
+        let functions = self.functions.sorted();
+        let mut samples: Vec<_> = functions.iter().flat_map(|(_, known)| known.samples()).collect();
         samples.sort_unstable_by_key(|(place, _)| *place);
+        let invocations = self.invocations.sorted().into_iter();
         Snapshot {
-            functions: self.functions.clone(),
+            functions: functions.iter().map(|&(&id, known)| (id, (*known.function).clone())).collect(),
             workers: self.workers.clone(),
-            samples: samples.into_iter().map(|(_, sample)| sample.clone()).collect(),
-            invocations: self.invocations.clone(),
+            samples: samples.into_iter().map(|(_, sample)| sample).collect(),
+            invocations: invocations.map(|(&id, record)| (id, record.clone())).collect(),
             next_function: self.next_function,
             next_worker: self.next_worker,
             next_invocation: self.next_invocation,
         }
     }
 
-    fn sampled(&mut self, sample: Sample) {
-        if !self.functions.contains_key(&sample.function) {
-            return;
-        }
-        let kept = self.samples.entry(sample.function).or_default().entry(sample.kind()).or_default();
-        kept.push_back((self.next_sample, sample));
+    fn sampled(&mut self, sample: &Sample) {
+        let Some(known) = self.functions.get_mut(&sample.function) else { return };
+        let kept = known.of(sample.kind());
+        kept.push(self.next_sample, sample);
         self.next_sample += 1;
         if kept.len() > Snapshot::SAMPLES_PER_FUNCTION {
-            kept.pop_front();
+            kept.pop();
         }
     }
 
     fn forget_old_invocations(&mut self) {
         if self.ended.len() > Snapshot::INVOCATIONS
-            && let Some(oldest) = self.ended.pop_first()
+            && let Some(Reverse(oldest)) = self.ended.pop()
         {
             self.invocations.remove(&oldest);
         }
@@ -162,18 +207,19 @@ impl Fold {
 
 impl From<Snapshot> for Fold {
     fn from(snapshot: Snapshot) -> Self {
-        let ended = snapshot.invocations.values().filter(|i| i.end.is_some()).map(|i| i.id).collect();
+        let ended =
+            snapshot.invocations.values().filter(|i| i.end.is_some()).map(|i| Reverse(i.id)).collect();
         let mut fold = Self {
-            functions: snapshot.functions,
+            functions: snapshot.functions.into_iter().map(|(id, known)| (id, Known::new(known))).collect(),
             workers: snapshot.workers,
-            invocations: snapshot.invocations,
+            invocations: snapshot.invocations.into_iter().collect(),
             ended,
             next_function: snapshot.next_function,
             next_worker: snapshot.next_worker,
             next_invocation: snapshot.next_invocation,
             ..Self::default()
         };
-        snapshot.samples.into_iter().for_each(|sample| fold.sampled(sample));
+        snapshot.samples.iter().for_each(|sample| fold.sampled(sample));
         fold
     }
 }

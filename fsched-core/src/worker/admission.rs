@@ -1,20 +1,16 @@
 //! What an order has to pass, and what is launched for it.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::running::Running;
-use super::{Effect, Worker, WorkerConfig};
+use super::{Effect, Start, Worker, WorkerConfig};
 use crate::allocator::{AllocateError, CacheAllocator};
-use crate::cache::{Bytes, ClosId, DomainId, WayMask};
+use crate::cache::{Bytes, DomainId, WayMask};
 use crate::invocation::Order;
-use crate::launcher::{Launch, Limits};
+use crate::launcher::Limits;
 use crate::time::Timestamp;
 use crate::transport::Refusal;
-
-/// The longest payload that is in the environment too; the system takes up to 128 KiB for one variable.
-const MAX_ENVIRONMENT_PAYLOAD: usize = 64 << 10;
 
 impl Worker {
     /// Takes an order or refuses it. The effects hold its [`Effect::Start`].
@@ -25,7 +21,8 @@ impl Worker {
     /// Where it is stopping, knows the attempt, could never run it, has no room for it now, or lacks the file; in this
     /// order. Nothing has changed then, but that an attempt which was refused stays refused: the same order may come twice, and
     /// whoever heard the first answer has placed it elsewhere.
-    pub fn order(&mut self, now: Timestamp, order: Order) -> Result<Vec<Effect>, Refusal> {
+    pub fn order(&mut self, now: Timestamp, order: impl Into<Box<Order>>) -> Result<Vec<Effect>, Refusal> {
+        let order = order.into();
         let (term, attempt) = (order.term, order.attempt);
         let taken = self.take(now, order);
         if taken.as_ref().is_err_and(|refusal| *refusal != Refusal::Duplicate) {
@@ -34,7 +31,7 @@ impl Worker {
         taken
     }
 
-    fn take(&mut self, now: Timestamp, mut order: Order) -> Result<Vec<Effect>, Refusal> {
+    fn take(&mut self, now: Timestamp, mut order: Box<Order>) -> Result<Vec<Effect>, Refusal> {
         order.needs.cores = order.needs.cores.max(1);
         let room = self.admit(&order)?;
         let grant = self.allocator.acquire(order.domain, order.cache).map_err(|error| match error {
@@ -60,7 +57,9 @@ impl Worker {
         self.free_memory.0 -= order.needs.memory.0;
         self.files.begin(order.file);
         self.leases.insert(grant.lease, order.attempt);
-        self.due.extend(running.phase.due().map(|due| (due, order.attempt)));
+        if let Some(due) = running.phase.due() {
+            self.due.insert((due, order.attempt), ());
+        }
         self.running.insert(order.attempt, Box::new(running));
         self.take_curve(&order);
         let attempt = order.attempt;
@@ -76,8 +75,8 @@ impl Worker {
             .running
             .get(&attempt)
             .map_or((grant.class, grant.mask), |running| (running.class, running.mask));
-        let launch = launch(order, class, mask, timeout, &self.config);
-        effects.push(Effect::Start(Box::new(launch)));
+        let limits = limits(&order, timeout, &self.config);
+        effects.push(Effect::Start(Start { order, class, mask, limits }));
         Ok(effects)
     }
 
@@ -145,38 +144,14 @@ pub(super) fn bytes(allocator: &dyn CacheAllocator, domain: DomainId, mask: WayM
     domain.map_or(Bytes(0), |domain| domain.geometry.bytes(mask.ways()))
 }
 
-fn launch(order: Order, class: ClosId, mask: WayMask, timeout: Duration, config: &WorkerConfig) -> Launch {
-    let input_size = order.input_size.to_string();
-    let mut environment = BTreeMap::from([
-        ("FSCHED_INVOCATION".to_owned(), order.attempt.to_string()),
-        ("FSCHED_FUNCTION".to_owned(), order.function.to_string()),
-        ("FSCHED_INPUT_SIZE".to_owned(), input_size.clone()),
-        ("FSCHED_WAYS".to_owned(), mask.ways().to_string()),
-        ("FSCHED_CORES".to_owned(), order.needs.cores.to_string()),
-    ]);
-    if let Some(payload) = &order.payload {
-        // No variable can hold a NUL; JSON that is JSON has none.
-        if payload.len() <= MAX_ENVIRONMENT_PAYLOAD && !payload.contains('\0') {
-            environment.insert("FSCHED_PAYLOAD".to_owned(), payload.to_string());
-        }
-    }
-    Launch {
-        attempt: order.attempt,
-        domain: order.domain,
-        class,
-        command: order.command,
-        file: order.file,
-        arguments: vec![input_size],
-        environment,
-        stdin: order.payload,
-        limits: Limits {
-            memory: order.needs.memory,
-            processes: config.max_processes,
-            file_size: config.max_file_size,
-            cpu_time: cpu_time(timeout, order.needs.cores),
-            open_files: config.max_open_files,
-            output: config.max_output,
-        },
+fn limits(order: &Order, timeout: Duration, config: &WorkerConfig) -> Limits {
+    Limits {
+        memory: order.needs.memory,
+        processes: config.max_processes,
+        file_size: config.max_file_size,
+        cpu_time: cpu_time(timeout, order.needs.cores),
+        open_files: config.max_open_files,
+        output: config.max_output,
     }
 }
 

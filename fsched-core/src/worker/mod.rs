@@ -4,37 +4,43 @@
 //! | --- | --- |
 //! | `mod.rs` | [`Worker`], and the [`Effect`]s it asks for |
 //! | `config.rs` | [`WorkerConfig`]: what it gives to functions |
-//! | `admission.rs` | what an order has to pass, and what is launched for it |
+//! | `admission.rs` | what an order has to pass |
+//! | `start.rs` | [`Start`]: what was taken, as it is to be started |
 //! | `running.rs` | one attempt, from its order to its report |
 //! | `splitting.rs` | how a domain's cache is split among those who share it |
 //! | `rooms.rs` | the CPUs of each domain |
 //! | `files.rs` | function files and their users |
+//! | `places.rs` | where things lie in a list, by hash |
 //! | `recent.rs` | attempts that were here before, or were refused |
 
 mod admission;
 mod config;
 mod files;
+mod places;
 mod recent;
 mod rooms;
 mod running;
 mod splitting;
+mod start;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 pub use self::config::{WorkerConfig, WorkerConfigError};
 use self::files::Files;
 use self::recent::Recent;
 use self::rooms::Room;
 use self::running::{Phase, Running, Why};
+pub use self::start::Start;
 use crate::allocator::{AllocateError, CacheAllocator, LeaseId, Moved};
 use crate::cache::{Bytes, ClosId, DomainId, WayMask, Ways};
 use crate::cluster::{DomainStatus, Heartbeat};
 use crate::id::{AttemptId, ContentHash, FunctionId, WorkerKey};
 use crate::invocation::{Ending, Report};
-use crate::launcher::{Exit, Launch, Stop};
+use crate::launcher::{Exit, Stop};
+use crate::maps::Few;
 use crate::time::Timestamp;
 
 /// What the machine says of itself at the moment of a heartbeat.
@@ -54,7 +60,7 @@ pub struct MachineStatus {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
     /// Start a process; tell the end with [`Worker::exited`].
-    Start(Box<Launch>),
+    Start(Start),
     /// End a process tree; its end comes as [`Worker::exited`].
     Stop {
         /// Which.
@@ -70,7 +76,7 @@ pub enum Effect {
         class: ClosId,
     },
     /// Give the report to whoever waits for it.
-    Report(Box<Report>),
+    Report(Arc<Report>),
     /// Remove a file that was discarded and that nothing uses any more.
     RemoveFile(ContentHash),
 }
@@ -109,11 +115,11 @@ pub struct Worker {
     /// By domain, in the allocator's order.
     rooms: Vec<Room>,
     free_memory: Bytes,
-    /// Boxed, as trees move what they hold.
-    running: BTreeMap<AttemptId, Box<Running>>,
-    leases: BTreeMap<LeaseId, AttemptId>,
+    /// Boxed, as they are moved when one before them goes.
+    running: Few<AttemptId, Box<Running>>,
+    leases: Few<LeaseId, AttemptId>,
     /// When something has to be done about whom.
-    due: BTreeSet<(Timestamp, AttemptId)>,
+    due: Few<(Timestamp, AttemptId), ()>,
     recent: Recent,
     refused: Recent,
     stopping: bool,
@@ -139,9 +145,9 @@ impl Worker {
             version,
             allocator,
             files: Files::new(files),
-            running: BTreeMap::new(),
-            leases: BTreeMap::new(),
-            due: BTreeSet::new(),
+            running: Few::default(),
+            leases: Few::default(),
+            due: Few::default(),
             recent: Recent::default(),
             refused: Recent::default(),
             stopping: false,
@@ -175,7 +181,8 @@ impl Worker {
         let (file, domain) = (running.file, running.domain);
         let report = running.report(attempt, exit, self.allocator.enforced());
         let mut effects = moves;
-        effects.push(Effect::Report(Box::new(report)));
+        effects.reserve(2);
+        effects.push(Effect::Report(Arc::new(report)));
         if self.files.end(file) {
             effects.push(Effect::RemoveFile(file));
         }
@@ -208,7 +215,8 @@ impl Worker {
     /// Sees to deadlines: SIGTERM when the time is up, SIGKILL after the grace; looks whether the caches are still well split. May be called at any time, again and again.
     pub fn tick(&mut self, now: Timestamp) -> Vec<Effect> {
         let mut effects = Vec::new();
-        while let Some(&(due, attempt)) = self.due.first().filter(|(due, _)| *due <= now) {
+        while let Some((due, attempt)) = self.due.first().map(|(&due, ())| due).filter(|(due, _)| *due <= now)
+        {
             self.due.remove(&(due, attempt));
             let effect = match self.running.get_mut(&attempt).map(|running| (running.phase, running)) {
                 Some((Phase::Running { .. }, _)) => self.terminate(now, attempt, Why::TimedOut),
@@ -241,7 +249,7 @@ impl Worker {
 
     /// When [`tick`](Self::tick) wants to be called next; `None`: nothing is pending.
     pub fn next_tick(&self) -> Option<Timestamp> {
-        let due = self.due.first().map(|(due, _)| *due);
+        let due = self.due.first().map(|(&(due, _), ())| due);
         self.rooms.iter().filter_map(|room| room.look).chain(due).min()
     }
 
@@ -344,7 +352,7 @@ impl Worker {
         let kill_at = now + self.config.grace;
         running.phase = Phase::Terminating { why, kill_at };
         self.due.remove(&(deadline, attempt));
-        self.due.insert((kill_at, attempt));
+        self.due.insert((kill_at, attempt), ());
         Some(Effect::Stop { attempt, how: Stop::Terminate })
     }
 

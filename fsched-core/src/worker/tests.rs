@@ -9,7 +9,7 @@ use crate::curve::{Curve, Provenance};
 use crate::function::{InputSize, Needs};
 use crate::id::InvocationId;
 use crate::invocation::{CacheAsk, Order, Output};
-use crate::launcher::ExitKind;
+use crate::launcher::{ExitKind, Launch};
 use crate::transport::Refusal;
 
 mod lives;
@@ -76,16 +76,16 @@ fn worker_on(allocator: Box<dyn CacheAllocator>) -> Worker {
     Worker::new(config, WorkerKey([9; 16]), "test".to_owned(), allocator, [FILE])
 }
 
-fn started(effects: &[Effect]) -> &Launch {
+fn started(effects: &[Effect]) -> Launch {
     match effects {
-        [Effect::Start(launch)] => launch,
+        [Effect::Start(start)] => start.clone().launch(),
         other => panic!("no single start: {other:?}"),
     }
 }
 
 fn reported(effects: Vec<Effect>) -> Report {
     match effects.into_iter().next() {
-        Some(Effect::Report(report)) => *report,
+        Some(Effect::Report(report)) => Arc::unwrap_or_clone(report),
         other => panic!("no report: {other:?}"),
     }
 }

@@ -136,7 +136,7 @@ impl Simulation {
         if self.machines[number].worker().is_none() {
             return;
         }
-        for call in self.machines[number].crash().into_values() {
+        for (_, call) in self.machines[number].crash() {
             self.breaks(now, number, call);
         }
         self.queue.push(now + down, Event::WorkerStarts(number));

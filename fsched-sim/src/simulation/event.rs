@@ -30,7 +30,7 @@ pub(super) enum Event {
     /// Something arrives at a machine.
     AtWorker(usize, ToWorker),
     /// Something arrives at that life of the master.
-    AtMaster(u64, Box<ToMaster>),
+    AtMaster(u64, ToMaster),
     /// A process ends, unless it was announced anew since.
     Exit { machine: usize, life: u64, attempt: AttemptId, generation: u64 },
     /// Ways are full that somebody filled in that life of a machine.
@@ -56,7 +56,7 @@ pub(super) enum ToWorker {
         host: u64,
         call: u64,
         worker: WorkerId,
-        order: Arc<Order>,
+        order: Box<Order>,
     },
     Cancel(AttemptId),
     File {
@@ -80,7 +80,7 @@ pub(super) enum ToWorker {
 /// What comes back.
 #[derive(Debug)]
 pub(super) enum ToMaster {
-    Answer { call: u64, worker: WorkerId, attempt: AttemptId, answer: Result<Report, TransportError> },
+    Answer { call: u64, worker: WorkerId, attempt: AttemptId, answer: Result<Arc<Report>, TransportError> },
     Filed { worker: WorkerId, file: ContentHash, answer: Result<(), TransportError> },
     Here { question: u64, worker: WorkerId, heartbeat: Box<Heartbeat> },
 }

@@ -11,7 +11,7 @@ use fsched_core::time::Timestamp;
 use fsched_core::transport::{Address, Peer, TransportError};
 
 use super::event::{Event, ToMaster, ToWorker};
-use super::{Ended, Open, Simulation, ran};
+use super::{Ended, Open, Simulation, Starts, ran};
 use crate::fault::Breach;
 use crate::workload::Arrival;
 
@@ -67,6 +67,7 @@ impl Simulation {
             let Some(master) = &mut self.master else { return };
             let (function, effects) = master.push(now, function.spec(number));
             self.ids.push(function.id);
+            self.numbers.insert(function.id, number);
             self.perform(now, effects);
         }
     }
@@ -124,7 +125,7 @@ impl Simulation {
         match master.submit(now, submission) {
             Ok((id, effects)) => {
                 if is_idempotent && let Some(starts) = &mut self.starts {
-                    starts.entry(id).or_default().may = 2;
+                    starts.get_or(id, Starts::default).may = 2;
                 }
                 self.perform(now, effects);
             }
@@ -146,7 +147,7 @@ impl Simulation {
                     effects = self.not_kept(now, &record, effects).into_iter();
                 }
                 Effect::Persist { record, .. } => self.keep(record),
-                Effect::Send { to, order } => self.send(now, &to, *order),
+                Effect::Send { to, order } => self.send(now, &to, order),
                 Effect::Cancel { to, attempt } => {
                     self.queue.push(now, Event::CancelAgain { life: self.life, to, attempt, round: 0 });
                 }
@@ -241,17 +242,16 @@ impl Simulation {
             return;
         };
         self.counts.ended += 1;
-        let (alone, invocation) = (self.alone(function, input_size), id);
+        let (alone, invocation) = (self.truths.alone(function, input_size), id);
         let ended = Ended { invocation, function, input_size, submitted, at, ran: None, start, alone, end };
         self.ended.push(ended);
     }
 
     fn number(&self, function: FunctionId) -> usize {
-        // They were pushed in the order of their numbers.
-        self.ids.binary_search(&function).expect("only pushed functions run")
+        *self.numbers.get(&function).expect("only pushed functions run")
     }
 
-    fn send(&mut self, now: Timestamp, to: &Peer, order: Order) {
+    fn send(&mut self, now: Timestamp, to: &Peer, order: Box<Order>) {
         let (number, worker, attempt) = (machine(to), to.worker, order.attempt);
         let call = self.next_call;
         self.next_call += 1;
@@ -262,13 +262,12 @@ impl Simulation {
             return;
         }
         let (life, host) = (self.life, self.machines[number].life);
-        let order = Arc::new(order);
-        let message = |call| ToWorker::Order { life, host, call, worker, order: Arc::clone(&order) };
+        let message = |call, order| ToWorker::Order { life, host, call, worker, order };
         if self.loses(now) {
             self.note_at_master(now, FIRST_PAUSE, answer(broken(number)));
             // The order got there, or not.
             if self.random.chance(0.5) {
-                self.tell_later(now, number, message(call), Duration::ZERO);
+                self.tell_later(now, number, message(call, order), Duration::ZERO);
                 self.close(now + FIRST_PAUSE, number, attempt, call);
             }
             return;
@@ -277,12 +276,12 @@ impl Simulation {
             // Whoever repeats it listens to one of the two only.
             let heard_first = self.random.chance(0.5);
             let (first, second) = if heard_first { (call, NOBODY) } else { (NOBODY, call) };
-            self.tell_later(now, number, message(first), Duration::ZERO);
-            self.tell_later(now, number, message(second), FIRST_PAUSE);
+            self.tell_later(now, number, message(first, order.clone()), Duration::ZERO);
+            self.tell_later(now, number, message(second, order), FIRST_PAUSE);
             self.close(now + FIRST_PAUSE * 2, number, attempt, NOBODY);
             return;
         }
-        self.tell_later(now, number, message(call), Duration::ZERO);
+        self.tell_later(now, number, message(call, order), Duration::ZERO);
     }
 
     fn ask(&mut self, now: Timestamp, peer: &Peer) {
@@ -321,7 +320,7 @@ impl Simulation {
         if now >= self.machines[number].partitioned_until && !self.loses(now) {
             self.tell_later(now, number, ToWorker::Cancel(attempt), Duration::ZERO);
         }
-        let waits = self.sent.values().any(|&(at, _, sent)| at == number && sent == attempt);
+        let waits = self.sent.count(|&(at, _, sent)| at == number && sent == attempt) > 0;
         if waits && round + 1 < CANCELS {
             let event = Event::CancelAgain { life, to, attempt, round: round + 1 };
             self.queue.push(now + FIRST_PAUSE * 2u32.pow(round), event);

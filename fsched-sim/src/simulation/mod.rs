@@ -15,7 +15,7 @@ mod master;
 mod network;
 mod worker;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +24,7 @@ use fsched_core::cache::{Bytes, CacheGeometry};
 use fsched_core::function::InputSize;
 use fsched_core::id::{AttemptId, FunctionId, InvocationId, WorkerId};
 use fsched_core::invocation::Outcome;
+use fsched_core::maps::Lookup;
 use fsched_core::master::{Master, MasterConfig};
 use fsched_core::predictor::Predictor;
 use fsched_core::store::{EndKind, Fold};
@@ -159,13 +160,16 @@ pub struct Simulation {
     store: Fold,
     machines: Vec<Machine>,
     ids: Vec<FunctionId>,
+    numbers: Lookup<FunctionId, usize>,
     /// Calls whose answer the master waits for.
-    sent: BTreeMap<u64, (usize, WorkerId, AttemptId)>,
+    sent: Lookup<u64, (usize, WorkerId, AttemptId)>,
     /// Questions whose answer it waits for.
     questions: BTreeSet<u64>,
     next_call: u64,
-    open: BTreeMap<InvocationId, Open>,
+    open: Lookup<InvocationId, Open>,
     ended: Vec<Ended>,
+    /// Ends of processes that are to be announced; empty between events, and kept for its memory.
+    ends: Vec<(Timestamp, AttemptId, u64)>,
     counts: Counts,
     lose: (f64, Timestamp),
     repeat: (f64, Timestamp),
@@ -180,7 +184,7 @@ pub struct Simulation {
     violations: Vec<String>,
     log: Option<String>,
     /// How often each was started; none: nobody wants to know.
-    starts: Option<BTreeMap<InvocationId, Starts>>,
+    starts: Option<Lookup<InvocationId, Starts>>,
 }
 
 /// When simulations begin.
@@ -208,7 +212,10 @@ impl Simulation {
         };
         let machines = config.machines.iter().enumerate().map(machine).collect();
         let mut simulation = Self {
-            truths: Truths::new(Arc::clone(&functions)),
+            truths: Truths::new(
+                Arc::clone(&functions),
+                geometry(&config).map(|geometry| (geometry, config.machines[0].slowness)),
+            ),
             functions,
             scene,
             queue: EventQueue::new(START),
@@ -221,11 +228,13 @@ impl Simulation {
             store: Fold::default(),
             machines,
             ids: Vec::new(),
-            sent: BTreeMap::new(),
+            numbers: Lookup::default(),
+            sent: Lookup::default(),
             questions: BTreeSet::new(),
             next_call: 0,
-            open: BTreeMap::new(),
+            open: Lookup::default(),
             ended: Vec::new(),
+            ends: Vec::new(),
             counts: Counts::default(),
             lose: (0.0, START),
             repeat: (0.0, START),
@@ -342,12 +351,12 @@ impl Simulation {
 
     /// Invocations that were accepted and have not ended.
     pub fn open(&self) -> impl Iterator<Item = InvocationId> {
-        self.open.keys().copied()
+        self.open.sorted().into_iter().map(|(id, _)| *id)
     }
 
     /// When those were accepted.
     pub fn open_since(&self) -> impl Iterator<Item = Timestamp> {
-        self.open.values().map(|open| open.submitted)
+        self.open.sorted().into_iter().map(|(_, open)| open.submitted)
     }
 
     /// What must never happen and did, as far as it shows in what the master has kept and said.
@@ -369,7 +378,7 @@ impl Simulation {
             Event::MasterTick(life) => self.tick_master(now, life),
             Event::MasterStarts => self.start_master(),
             Event::AtWorker(machine, message) => self.at_worker(now, machine, message),
-            Event::AtMaster(life, message) => self.at_master(now, life, *message),
+            Event::AtMaster(life, message) => self.at_master(now, life, message),
             Event::Exit { machine, life, attempt, generation } => {
                 self.process_ends(now, machine, life, attempt, generation);
             }
@@ -408,13 +417,6 @@ impl Simulation {
         };
         teach(&mut *predictor, &self.functions, &lessons);
         predictor
-    }
-
-    /// How long a run takes alone with the whole cache of the first machine.
-    fn alone(&mut self, function: usize, input_size: InputSize) -> Duration {
-        let Some(geometry) = geometry(&self.config) else { return Duration::ZERO };
-        let slowness = self.config.machines[0].slowness;
-        self.truths.of(function, input_size).alone(&geometry).mul_f64(slowness)
     }
 }
 

@@ -71,11 +71,11 @@ impl Simulation {
     pub(super) fn answer_later(&mut self, now: Timestamp, machine: usize, life: u64, message: ToMaster) {
         let leaves = now.max(self.machines[machine].partitioned_until);
         let at = leaves + self.way();
-        self.queue.push(at, Event::AtMaster(life, Box::new(message)));
+        self.queue.push(at, Event::AtMaster(life, message));
     }
 
     /// The master learns for itself that something did not get there.
     pub(super) fn note_at_master(&mut self, now: Timestamp, after: Duration, message: ToMaster) {
-        self.queue.push(now + after, Event::AtMaster(self.life, Box::new(message)));
+        self.queue.push(now + after, Event::AtMaster(self.life, message));
     }
 }

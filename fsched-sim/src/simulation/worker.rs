@@ -14,6 +14,7 @@ use super::master::{NOBODY, broken, unreachable};
 use super::{Simulation, Starts};
 use crate::SimFunction;
 use crate::fault::Breach;
+use crate::truths::Truth;
 
 impl Simulation {
     pub(super) fn at_worker(&mut self, now: Timestamp, number: usize, message: ToWorker) {
@@ -32,13 +33,12 @@ impl Simulation {
             ToWorker::Order { life, call, worker, order, .. } => {
                 let attempt = order.attempt;
                 let truth = self.truths.of(SimFunction::number(order.file), order.input_size);
-                self.scene.arriving.set(Some(truth));
-                let answer = self.machines[number]
-                    .tell(now, |worker, clock| worker.order(clock, Order::clone(&order)));
+                self.scene.arriving.set(Some(Arc::clone(&truth)));
+                let answer = self.machines[number].tell(now, |worker, clock| worker.order(clock, order));
                 match answer {
                     Some(Ok(effects)) => {
                         self.machines[number].calls.insert(attempt, call);
-                        self.perform_at(now, number, effects, Some(&order));
+                        self.perform_at(now, number, effects, Some((attempt, truth)));
                         if life != self.life || self.master.is_none() {
                             self.close(now, number, attempt, call);
                         }
@@ -120,21 +120,26 @@ impl Simulation {
         }
     }
 
-    /// Does what a worker wants done, in order. Only an `order` starts anything.
-    fn perform_at(&mut self, now: Timestamp, number: usize, effects: Vec<Effect>, order: Option<&Order>) {
+    /// Does what a worker wants done, in order. Only what was `ordered` starts, and takes what is true of it.
+    fn perform_at(
+        &mut self,
+        now: Timestamp,
+        number: usize,
+        effects: Vec<Effect>,
+        mut ordered: Option<(AttemptId, Arc<Truth>)>,
+    ) {
         for effect in effects {
             let machine = &mut self.machines[number];
             match effect {
-                Effect::Start(launch) => match order.filter(|order| order.attempt == launch.attempt) {
-                    Some(order) => {
-                        let truth = self.truths.of(SimFunction::number(order.file), order.input_size);
-                        let start = machine.launch(now, order, truth, self.config.start_up);
+                Effect::Start(start) => match ordered.take_if(|(attempt, _)| *attempt == start.attempt()) {
+                    Some((attempt, truth)) => {
+                        let takes = machine.launch(now, &start.order, truth, self.config.start_up);
                         if self.breach == Some(Breach::Greedy) {
-                            machine.take_more(launch.attempt);
+                            machine.take_more(attempt);
                         }
-                        self.note_start(order, start);
+                        self.note_start(&start.order, takes);
                     }
-                    None => self.violations.push(format!("{} starts without an order", launch.attempt)),
+                    None => self.violations.push(format!("{} starts without an order", start.attempt())),
                 },
                 Effect::Stop { attempt, how } => self.stop(now, number, attempt, how),
                 // Rates follow the masks that the worker says its attempts have.
@@ -144,7 +149,7 @@ impl Simulation {
                     let call = machine.calls.remove(&attempt).filter(|&call| call != NOBODY);
                     let waiting = call.and_then(|call| Some((call, *self.sent.get(&call)?)));
                     if let Some((call, (_, worker, _))) = waiting {
-                        let message = ToMaster::Answer { call, worker, attempt, answer: Ok(*report) };
+                        let message = ToMaster::Answer { call, worker, attempt, answer: Ok(report) };
                         self.answer(now, number, self.life, message);
                     }
                 }
@@ -161,7 +166,7 @@ impl Simulation {
             open.start = start;
         }
         let Some(starts) = &mut self.starts else { return };
-        let Starts { may, were } = starts.entry(id).or_default();
+        let Starts { may, were } = starts.get_or(id, Starts::default);
         *were += 1;
         if order.alone {
             // A benchmark's run does no harm when it is repeated.
@@ -186,7 +191,8 @@ impl Simulation {
     pub(super) fn settle(&mut self, now: Timestamp, number: usize) {
         let machine = &mut self.machines[number];
         let life = machine.life;
-        for (at, attempt, generation) in machine.settle(now, &mut *self.rates) {
+        machine.settle(now, &mut *self.rates, &mut self.ends);
+        for (at, attempt, generation) in self.ends.drain(..) {
             self.queue.push(at, Event::Exit { machine: number, life, attempt, generation });
         }
         if let Some(due) = machine.fills_until()
@@ -211,7 +217,6 @@ impl Simulation {
         attempt: AttemptId,
         generation: u64,
     ) {
-        let functions = Arc::clone(&self.functions);
         let machine = &mut self.machines[number];
         let counts = machine.life == life
             && machine.processes().get(&attempt).is_some_and(|process| process.generation == generation);
@@ -226,7 +231,7 @@ impl Simulation {
         }
         let undead =
             machine.processes().get(&attempt).filter(|_| self.breach == Some(Breach::Undead)).cloned();
-        let exit = machine.exit(now, attempt, &functions);
+        let exit = machine.exit(now, attempt, &self.functions);
         machine.raise(attempt, undead);
         self.tell_worker(now, number, |worker, clock| worker.exited(clock, attempt, exit));
     }

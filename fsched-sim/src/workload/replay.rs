@@ -1,12 +1,13 @@
 //! A trace as a workload that loads a cluster as much as is wanted.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fsched_core::cache::CacheGeometry;
 use fsched_core::function::InputSize;
+use fsched_core::maps::Lookup;
 use fsched_core::time::Timestamp;
 
 use super::trace::{Call, Trace};
@@ -85,7 +86,7 @@ pub struct Replay {
     functions: Arc<[SimFunction]>,
     geometry: CacheGeometry,
     start: Timestamp,
-    sizes: BTreeMap<(usize, i32), InputSize>,
+    sizes: Lookup<(usize, i32), InputSize>,
 }
 
 impl Replay {
@@ -116,20 +117,22 @@ impl Replay {
             functions,
             geometry,
             start,
-            sizes: BTreeMap::new(),
+            sizes: Lookup::default(),
         };
-        (0..copies).for_each(|copy| replay.look_ahead(copy));
+        for copy in 0..copies {
+            let first = replay.look_ahead(copy);
+            replay.ahead.extend(first);
+        }
         replay
     }
 
     /// Asks a copy for its next call of a function that is there.
-    fn look_ahead(&mut self, copy: usize) {
+    fn look_ahead(&mut self, copy: usize) -> Option<Reverse<(Duration, usize, Next)>> {
         let numbers = &self.numbers[copy];
-        let next = self.copies[copy].find_map(|call| {
+        self.copies[copy].find_map(|call| {
             let next = Next { function: numbers[call.function]?, seconds: call.seconds.to_bits() };
             Some(Reverse((call.after, copy, next)))
-        });
-        self.ahead.extend(next);
+        })
     }
 
     fn size(&mut self, number: usize, seconds: f64) -> InputSize {
@@ -139,7 +142,7 @@ impl Replay {
         if self.sizes.len() >= MOST_SIZES {
             self.sizes.clear();
         }
-        *self.sizes.entry((number, step)).or_insert_with(size)
+        *self.sizes.get_or((number, step), size)
     }
 }
 
@@ -159,8 +162,17 @@ fn shifted(
 
 impl Workload for Replay {
     fn next(&mut self) -> Option<Arrival> {
-        let Reverse((after, copy, Next { function, seconds })) = self.ahead.pop()?;
-        self.look_ahead(copy);
+        let &Reverse((after, copy, Next { function, seconds })) = self.ahead.peek()?;
+        match self.look_ahead(copy) {
+            Some(next) => {
+                if let Some(mut first) = self.ahead.peek_mut() {
+                    *first = next;
+                }
+            }
+            None => {
+                self.ahead.pop();
+            }
+        }
         let input_size = self.size(function, f64::from_bits(seconds));
         Some(Arrival { at: self.start + after, function, input_size, idempotent: false })
     }

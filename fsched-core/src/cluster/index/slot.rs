@@ -1,7 +1,7 @@
 //! What placing has to know of a domain, in one place.
 
 use super::LEVELS;
-use super::tree::{Ever, Node, Now};
+use super::tree::{Ever, Now};
 use crate::cache::{DomainId, Ways};
 use crate::cluster::row::Row;
 use crate::cluster::view::{DomainView, WorkerView};
@@ -53,6 +53,64 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
+    /// Of a domain, of whose cache so many ways are taken at each level.
+    pub(super) fn of(worker: &WorkerView, view: &DomainView, levels: &[u8; LEVELS]) -> Self {
+        let row = view.residents().row();
+        let least = view.geometry().min_ways.get();
+        let whole = |ways: u8| if ways < least { 0 } else { ways };
+        let accepting = worker.accepts();
+        Self {
+            open: accepting && !view.held_alone,
+            accepting,
+            present: worker.is_present(),
+            vacant: view.placed == 0,
+            cores: view.cores,
+            free_cores: view.free_cores(),
+            memory: worker.memory.0,
+            free_memory: worker.free_memory().0,
+            ways: view.geometry().usable_ways().get(),
+            free_ways: view.free_ways(),
+            exclusive: whole(view.exclusive_limit()),
+            free_exclusive: whole(view.free_exclusive()),
+            extra: levels.map(|ways| row.extra(ways)),
+            price: row.price(),
+        }
+    }
+
+    /// Where it stands in the orders of those that take work; none: in none.
+    pub(super) fn keys(&self) -> Option<Keys> {
+        self.open.then(|| Keys {
+            cores: self.free_cores,
+            memory: self.free_memory,
+            load: self.load_key(),
+            ways: self.free_ways,
+            // Not negative, so the bits order like the numbers.
+            scores: self.extra.map(f64::to_bits),
+        })
+    }
+
+    /// What is free in it now, as far as it takes work.
+    pub(super) fn now(&self) -> Now {
+        if !self.open {
+            return Now::default();
+        }
+        Now {
+            open: true,
+            vacant: self.vacant,
+            cores: self.free_cores,
+            memory: self.free_memory,
+            exclusive: self.free_exclusive,
+        }
+    }
+
+    /// What is free in it when it is empty, as far as its worker is there.
+    pub(super) fn ever(&self) -> Ever {
+        if !self.present {
+            return Ever::default();
+        }
+        Ever { present: true, cores: self.cores, memory: self.memory, exclusive: self.exclusive }
+    }
+
     /// What a way is worth where there is work to be had, as a number that orders like it.
     pub(super) fn price_key(&self) -> Option<u64> {
         self.price.filter(|_| self.accepting).map(f64::to_bits)
@@ -85,40 +143,18 @@ pub(crate) struct Slot {
 
 impl Slot {
     pub(super) fn new(worker: &WorkerView, view: &DomainView, kind: u16) -> Self {
-        let row = *view.residents().row();
-        let least = view.geometry().min_ways.get();
-        let whole = |ways: u8| if ways < least { 0 } else { ways };
-        let accepting = worker.accepts();
-        let facts = Facts {
-            open: accepting && !view.held_alone,
-            accepting,
-            present: worker.is_present(),
-            vacant: view.placed == 0,
-            cores: view.cores,
-            free_cores: view.free_cores(),
-            memory: worker.memory.0,
-            free_memory: worker.free_memory().0,
-            ways: view.geometry().usable_ways().get(),
-            free_ways: view.free_ways(),
-            exclusive: whole(view.exclusive_limit()),
-            free_exclusive: whole(view.free_exclusive()),
-            extra: super::Kind::levels_of(view.geometry()).map(|ways| row.extra(ways)),
-            price: row.price(),
-        };
-        Self { place: Place { worker: worker.id, domain: view.domain.id }, kind, facts, row }
+        let levels = super::Kind::levels_of(view.geometry());
+        Self {
+            place: Place { worker: worker.id, domain: view.domain.id },
+            kind,
+            facts: Facts::of(worker, view, &levels),
+            row: *view.residents().row(),
+        }
     }
 
     /// Where it stands in the orders of those that take work; none: in none.
     pub(super) fn keys(&self) -> Option<Keys> {
-        let facts = &self.facts;
-        facts.open.then(|| Keys {
-            cores: facts.free_cores,
-            memory: facts.free_memory,
-            load: facts.load_key(),
-            ways: facts.free_ways,
-            // Not negative, so the bits order like the numbers.
-            scores: facts.extra.map(f64::to_bits),
-        })
+        self.facts.keys()
     }
 
     /// Whether an invocation with these needs fits now, asking for `ways`.
@@ -138,26 +174,5 @@ impl Slot {
             && needs.cores <= facts.cores
             && needs.memory.0 <= facts.memory
             && (needs.isolation == Isolation::Shared || facts.exclusive > 0)
-    }
-
-    pub(super) fn node(&self) -> Node {
-        let facts = &self.facts;
-        let now = if facts.open {
-            Now {
-                open: true,
-                vacant: facts.vacant,
-                cores: facts.free_cores,
-                memory: facts.free_memory,
-                exclusive: facts.free_exclusive,
-            }
-        } else {
-            Now::default()
-        };
-        let ever = if facts.present {
-            Ever { present: true, cores: facts.cores, memory: facts.memory, exclusive: facts.exclusive }
-        } else {
-            Ever::default()
-        };
-        Node { now, ever }
     }
 }

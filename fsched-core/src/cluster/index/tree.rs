@@ -22,50 +22,55 @@ pub(crate) struct Ever {
     pub(crate) exclusive: u8,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Node {
-    pub(crate) now: Now,
-    pub(crate) ever: Ever,
+/// What a node of a [`Tree`] has.
+pub(crate) trait Most: Copy + Eq + Default {
+    /// What any of both has the most of.
+    fn most(&self, other: &Self) -> Self;
 }
 
-impl Node {
+impl Most for Now {
     fn most(&self, other: &Self) -> Self {
-        let (a, b) = (&self.now, &other.now);
-        let now = Now {
-            open: a.open || b.open,
-            vacant: a.vacant || b.vacant,
-            cores: a.cores.max(b.cores),
-            memory: a.memory.max(b.memory),
-            exclusive: a.exclusive.max(b.exclusive),
-        };
-        let (a, b) = (&self.ever, &other.ever);
-        let ever = Ever {
-            present: a.present || b.present,
-            cores: a.cores.max(b.cores),
-            memory: a.memory.max(b.memory),
-            exclusive: a.exclusive.max(b.exclusive),
-        };
-        Self { now, ever }
+        Self {
+            open: self.open || other.open,
+            vacant: self.vacant || other.vacant,
+            cores: self.cores.max(other.cores),
+            memory: self.memory.max(other.memory),
+            exclusive: self.exclusive.max(other.exclusive),
+        }
     }
 }
 
-/// A complete binary tree: node 1 is the root, nodes `n` and `2n + 1` are below `n`; leaves come last.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Tree {
-    nodes: Vec<Node>,
+impl Most for Ever {
+    fn most(&self, other: &Self) -> Self {
+        Self {
+            present: self.present || other.present,
+            cores: self.cores.max(other.cores),
+            memory: self.memory.max(other.memory),
+            exclusive: self.exclusive.max(other.exclusive),
+        }
+    }
 }
 
-impl Tree {
+/// A complete binary tree: node 1 is the root, nodes `2n` and `2n + 1` are below `n`; leaves come last.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tree<N> {
+    nodes: Vec<N>,
+}
+
+impl<N: Most> Tree<N> {
     fn leaves(&self) -> usize {
         self.nodes.len() / 2
     }
 
     /// Changes one leaf, and what is above it as far as that changes.
-    pub(crate) fn set(&mut self, leaf: usize, node: Node) {
+    pub(crate) fn set(&mut self, leaf: usize, node: N) {
         if leaf >= self.leaves() {
             self.grow(leaf + 1);
         }
         let mut at = self.leaves() + leaf;
+        if self.nodes[at] == node {
+            return;
+        }
         self.nodes[at] = node;
         while at > 1 {
             at /= 2;
@@ -80,7 +85,7 @@ impl Tree {
     fn grow(&mut self, leaves: usize) {
         let old = self.nodes.split_off(self.leaves());
         let leaves = leaves.next_power_of_two().max(2);
-        self.nodes = vec![Node::default(); 2 * leaves];
+        self.nodes = vec![N::default(); 2 * leaves];
         self.nodes[leaves..leaves + old.len()].copy_from_slice(&old);
         for at in (1..leaves).rev() {
             self.nodes[at] = self.nodes[2 * at].most(&self.nodes[2 * at + 1]);
@@ -88,7 +93,7 @@ impl Tree {
     }
 
     /// The first leaf for which `holds`; looks only below nodes that `may` lets pass.
-    pub(crate) fn find(&self, may: impl Fn(&Node) -> bool, holds: impl Fn(usize) -> bool) -> Option<usize> {
+    pub(crate) fn find(&self, may: impl Fn(&N) -> bool, holds: impl Fn(usize) -> bool) -> Option<usize> {
         let leaves = self.leaves();
         let mut at = 1;
         if leaves == 0 {
@@ -120,8 +125,8 @@ mod tests {
 
     use super::*;
 
-    fn node(cores: u16, memory: u64) -> Node {
-        Node { now: Now { open: true, cores, memory, ..Now::default() }, ever: Ever::default() }
+    fn node(cores: u16, memory: u64) -> Now {
+        Now { open: true, cores, memory, ..Now::default() }
     }
 
     proptest! {
@@ -138,7 +143,7 @@ mod tests {
                 plain[leaf] = (cores, memory);
             }
             let holds = |leaf: usize| plain.get(leaf).is_some_and(|leaf| leaf.0 >= cores && leaf.1 >= memory && leaf.0 > 0);
-            let found = tree.find(|node| node.now.cores >= cores && node.now.memory >= memory, holds);
+            let found = tree.find(|node| node.cores >= cores && node.memory >= memory, holds);
             prop_assert_eq!(found, (0..40).find(|&leaf| holds(leaf)));
         }
     }

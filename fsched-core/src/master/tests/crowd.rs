@@ -1,5 +1,7 @@
 //! Ten thousand workers: the books stay as small as what they are about.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::predictor::InterpolatingPredictor;
 use crate::random::SplitMix;
@@ -68,7 +70,7 @@ impl Crowd {
         }
         let (worker, order) = self.out.swap_remove(dice.below(self.out.len()));
         let report = report(order.attempt, Ending::Exited(0), 0.5 + dice.below(100) as f64 / 100.0);
-        let effects = self.master.reported(self.now, worker, order.attempt, Ok(report));
+        let effects = self.master.reported(self.now, worker, order.attempt, Ok(Arc::new(report)));
         self.take(effects);
     }
 
@@ -110,6 +112,11 @@ fn beat(n: usize) -> Heartbeat {
 fn the_books_stay_small(workers: usize, events: usize) {
     let mut crowd = Crowd::new(workers);
     let mut dice = SplitMix::new(7);
+    // Orders of the index are made when the first ones are placed.
+    (0..100).for_each(|_| crowd.submit(&mut dice));
+    while !crowd.out.is_empty() {
+        crowd.complete(&mut dice);
+    }
     let at_first = crowd.held();
     for event in 0..events {
         crowd.event(&mut dice);

@@ -111,7 +111,7 @@ impl World {
             }
             assert_eq!(placed, self.master.members.promised(worker.id).unwrap());
         }
-        let placed = self.master.live.values().filter(|live| {
+        let placed = self.master.live.count(|live| {
             matches!(
                 live.invocation.state,
                 InvocationState::Fetching { .. } | InvocationState::Running { .. }
@@ -119,10 +119,9 @@ impl World {
         });
         let promised: usize =
             self.master.members.ids().filter_map(|id| self.master.members.promised(id)).sum();
-        assert_eq!(placed.count(), promised);
-        let queued =
-            self.master.live.values().filter(|live| live.invocation.state == InvocationState::Queued);
-        assert_eq!(queued.count(), self.master.queue.len());
+        assert_eq!(placed, promised);
+        let queued = self.master.live.count(|live| live.invocation.state == InvocationState::Queued);
+        assert_eq!(queued, self.master.queue.len());
     }
 }
 

@@ -1,6 +1,8 @@
 //! Whatever fits an empty worker runs within a bound: one that was overtaken so often lets nobody pass any more, and then
 //! room drains until it fits.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::scheduler::BinPacking;
 
@@ -45,7 +47,8 @@ fn a_large_one_runs_after_a_bounded_number_of_small_ones() {
         }
         ended += 1;
         overtook += u32::from(attempt.invocation.0 > 5);
-        let effects = master.reported(now, worker, attempt, Ok(report(attempt, Ending::Exited(0), 1.0)));
+        let effects =
+            master.reported(now, worker, attempt, Ok(Arc::new(report(attempt, Ending::Exited(0), 1.0))));
         take(effects, &mut out);
         assert!(ended < 100, "it starves");
     }

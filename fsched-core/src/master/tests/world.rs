@@ -1,5 +1,7 @@
 //! A master whose effects are done by hand, and the simplest predictor and scheduler.
 
+use std::sync::Arc;
+
 use super::*;
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -246,7 +248,7 @@ impl World {
         attempt: AttemptId,
         answer: Result<Report, TransportError>,
     ) {
-        let effects = self.master.reported(self.now, worker, attempt, answer);
+        let effects = self.master.reported(self.now, worker, attempt, answer.map(Arc::new));
         self.perform(effects);
     }
 

@@ -205,7 +205,7 @@ impl MasterNode {
         let node = Arc::clone(self);
         let carried = Box::pin(async move {
             let attempt = order.attempt;
-            let answer = node.transport.execute(&to, order).await;
+            let answer = node.transport.execute(&to, order).await.map(Arc::new);
             node.tell(|state, now| {
                 state.sent.remove(&attempt);
                 state.master.reported(now, to.worker, attempt, answer)

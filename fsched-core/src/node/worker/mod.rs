@@ -47,7 +47,7 @@ pub struct WorkerNode {
 struct State {
     worker: Worker,
     clock: Timestamp,
-    reports: HashMap<AttemptId, oneshot::Sender<Box<Report>>>,
+    reports: HashMap<AttemptId, oneshot::Sender<Arc<Report>>>,
     /// What is to be performed, in order.
     effects: VecDeque<Effect>,
     /// Whether somebody is performing.
@@ -131,7 +131,7 @@ impl WorkerNode {
         let mut waiting = Waiting { node: Some(self), attempt };
         let report = report.await;
         waiting.node = None;
-        Ok(*report.expect("the worker reports every order that it took"))
+        Ok(Arc::unwrap_or_clone(report.expect("the worker reports every order that it took")))
     }
 
     /// Ends an attempt; unknown ones are ignored.
@@ -241,7 +241,7 @@ impl WorkerNode {
                 Effect::Report(mut report) => {
                     let waiting = state.reports.remove(&report.attempt);
                     MutexGuard::unlocked(&mut state, || {
-                        report.monitored = self.monitored(&report);
+                        Arc::make_mut(&mut report).monitored = self.monitored(&report);
                         // Nobody waits any more for the report of what was cancelled by going away.
                         let _ = waiting.map(|waiting| waiting.send(report));
                     });
@@ -257,14 +257,14 @@ impl WorkerNode {
 
     fn launch_or_stop(self: &Arc<Self>, effect: Effect) {
         match effect {
-            Effect::Start(launch) => {
-                let (node, attempt) = (Arc::clone(self), launch.attempt);
+            Effect::Start(start) => {
+                let (node, attempt) = (Arc::clone(self), start.attempt());
                 if let Some(monitor) = &self.monitor {
-                    let (domain, class) = (launch.domain, launch.class);
+                    let (domain, class) = (start.order.domain, start.class);
                     let before = (domain, class, monitor.of(domain, class));
                     self.begun.lock().insert(attempt, before);
                 }
-                self.launcher.launch(*launch, Box::new(move |exit| node.exited(attempt, exit)));
+                self.launcher.launch(start.launch(), Box::new(move |exit| node.exited(attempt, exit)));
             }
             Effect::Stop { attempt, how } => self.launcher.stop(attempt, how),
             Effect::Move { attempt, class } => self.launcher.move_to(attempt, class),

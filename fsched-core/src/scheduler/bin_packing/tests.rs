@@ -158,8 +158,7 @@ pub(super) fn cost(
 ) -> f64 {
     let geometry = domain.geometry();
     let factor = worker.pace.factor();
-    let cold =
-        if view.holders(FILE).is_some_and(|holders| holders.contains(&worker.id)) { 0.0 } else { cold };
+    let cold = if view.holders(FILE).is_some_and(|holders| holders.contains(worker.id)) { 0.0 } else { cold };
     let times = split::Row::times(&ask.curve, geometry);
     let row: &Row = domain.residents().row();
     let own = if ask.needs.isolation == Isolation::Exclusive {

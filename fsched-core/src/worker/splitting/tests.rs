@@ -111,10 +111,10 @@ fn what_starts_starts_in_the_class_and_with_the_ways_that_the_split_gives() {
     let mut worker = worker(geometry(11, 1, 7));
     worker.order(at(0), order(1, cliff(6, 2.0), CacheAsk::Shared(Ways::clamped(11)))).unwrap();
     let effects = worker.order(at(1), order(2, cliff(5, 2.0), ASK)).unwrap();
-    let Some(Effect::Start(launch)) = effects.last() else { panic!("{effects:?}") };
+    let Some(Effect::Start(start)) = effects.last() else { panic!("{effects:?}") };
     let running = &worker.running[&attempt(2)];
-    assert_eq!(launch.class, running.class);
-    assert_eq!(launch.environment["FSCHED_WAYS"], "5");
+    assert_eq!((start.class, start.mask), (running.class, running.mask));
+    assert_eq!(start.clone().launch().environment["FSCHED_WAYS"], "5");
     assert!(!effects[..effects.len() - 1].iter().any(|effect| matches!(effect, Effect::Start(_))));
 }
 
@@ -297,9 +297,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 /// Masks are legal, and exclusive ways are nobody else's.
 fn check_masks(worker: &Worker, geometry: &CacheGeometry) {
     let room = Room::of(geometry);
-    for (one, running) in &worker.running {
+    for (one, running) in worker.running.iter() {
         assert!(room.allows(running.mask), "{one}: {}", running.mask);
-        for (other, beside) in &worker.running {
+        for (other, beside) in worker.running.iter() {
             let apart = one == other || !(running.exclusive || beside.exclusive);
             assert!(apart || !running.mask.overlaps(beside.mask), "{one} and {other} share exclusive ways");
         }

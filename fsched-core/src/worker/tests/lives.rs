@@ -1,5 +1,7 @@
 //! Random lives of a worker, with everything checked after every step.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -175,7 +177,7 @@ impl World {
     fn perform(&mut self, effects: Vec<Effect>) -> Result<(), TestCaseError> {
         for effect in effects {
             match effect {
-                Effect::Start(launch) => prop_assert!(false, "{} starts out of turn", launch.attempt),
+                Effect::Start(start) => prop_assert!(false, "{} starts out of turn", start.attempt()),
                 Effect::Stop { attempt, how } => {
                     let taken = self.taken.get_mut(&attempt).unwrap();
                     prop_assert!(taken.report.is_none(), "{attempt} is over");
@@ -192,7 +194,7 @@ impl World {
                     prop_assert_eq!(ours, !taken.stops.is_empty());
                     let whole: Duration = report.segments.iter().map(|s| s.duration).sum();
                     prop_assert!(report.cache.is_none() || whole == report.wall);
-                    taken.report = Some(*report);
+                    taken.report = Some(Report::clone(&report));
                 }
                 Effect::RemoveFile(hash) => {
                     prop_assert!(self.disk.remove(&hash.0[0]), "{hash} is removed twice");
