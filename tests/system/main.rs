@@ -23,6 +23,7 @@
 //! | [`command_line`] | `fsched` for people and for programs |
 //! | [`isolation`] | who has ways of its own |
 //! | [`kernel`] | what is so only on a kernel with resctrl |
+//! | [`learning`] | the predictor is trained on what the platform has seen |
 //! | [`harness`] | what they stand on |
 
 mod bad_input;
@@ -35,6 +36,7 @@ mod hosts;
 mod invocations;
 mod isolation;
 mod kernel;
+mod learning;
 mod overload;
 mod processes;
 mod profiles;

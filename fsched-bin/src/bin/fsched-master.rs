@@ -26,6 +26,9 @@ Examples:
   fsched-master --listen 0.0.0.0:3200 --token-file /etc/fsched/token --data-dir /var/lib/fsched/master";
 
 fn main() -> ExitCode {
+    if let Some(trained) = fsched_bin::predictor::retrain::if_asked() {
+        return trained;
+    }
     let arguments = Arguments::parse();
     exit::of_server(serve::master::run(&arguments.flags, arguments.token_file.as_deref()))
 }

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `mod.rs` | [`Predictor`]: the commands, and the process that they run in |
 //! | `train.rs` | `fsched predictor train` |
+//! | `retrain.rs` | training for a running master |
 //! | `evaluate.rs` | `fsched predictor eval` |
 //! | `show.rs` | `fsched predictor show` |
 //! | `report.rs` | results of an evaluation as tables and JSON |
@@ -12,6 +13,7 @@
 mod evaluate;
 mod plot;
 mod report;
+pub mod retrain;
 mod show;
 mod train;
 
@@ -26,9 +28,9 @@ use fsched_core::predictor::engine::dataset::Dataset;
 use crate::exit;
 
 /// How many threads candle uses. One: the same numbers everywhere, and it is fastest for networks this small.
-const THREADS: &str = "1";
+pub(crate) const THREADS: &str = "1";
 /// Where candle's thread pool looks. Unset it counts the machine's CPUs at every product.
-const THREADS_VARIABLE: &str = "RAYON_NUM_THREADS";
+pub(crate) const THREADS_VARIABLE: &str = "RAYON_NUM_THREADS";
 
 /// What can be done with the predictor of running times.
 #[derive(Debug, Clone, Subcommand)]

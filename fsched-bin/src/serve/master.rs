@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use fsched_core::node::{FileStore, MasterNode};
+use fsched_core::predictor::{MlpPredictor, ModelSlot, Predictor, PredictorConfig};
 use fsched_core::store::EmbeddedStore;
 use fsched_http::auth::Token;
 use fsched_http::master::{self, MasterNumbers, MasterState};
 use fsched_http::transport::{HttpTransport, HttpTransportOptions};
 use tokio::sync::watch;
 
+use super::learning::{Learner, Models};
 use super::{Ending, clock, ending, ready_line, say_ready, trace};
 use crate::settings::{MasterFlags, MasterSettings, find_token, listen, make_private};
 
@@ -37,6 +39,7 @@ pub struct ReadyMaster {
     listener: TcpListener,
     address: SocketAddr,
     state: Arc<MasterState>,
+    learner: Option<Learner>,
 }
 
 impl ReadyMaster {
@@ -55,7 +58,7 @@ impl ReadyMaster {
         let transport = HttpTransportOptions { token, ..HttpTransportOptions::default() };
         let transport = HttpTransport::new(transport);
         let numbers = Arc::new(MasterNumbers::default());
-        let predictor = settings.predictor.clone().unwrap_or_default().build()?;
+        let (predictor, learning) = predictor(settings, &data_dir)?;
         let scheduler = settings.scheduler.clone().unwrap_or_default().build();
         let now = clock::wall();
         let node = MasterNode::start(
@@ -68,8 +71,11 @@ impl ReadyMaster {
             Arc::clone(&now),
         )
         .await?;
+        let learner = learning.map(|(slot, models)| {
+            Learner::new(Arc::clone(&node), slot, models, settings.training.clone(), &numbers)
+        });
         let state = Arc::new(MasterState::new(node, now, numbers, options));
-        Ok(Self { listener, address, state })
+        Ok(Self { listener, address, state, learner })
     }
 
     /// Where it listens.
@@ -90,8 +96,40 @@ impl ReadyMaster {
                 node.shutdown(Duration::ZERO).await;
             }
         };
-        master::serve(self.listener, self.state, shutdown).await.context("cannot serve")?;
+        let learning = self.learner.map(|learner| actix_rt::spawn(learner.run()));
+        let served = master::serve(self.listener, self.state, shutdown).await;
+        if let Some(learning) = learning {
+            learning.abort();
+            // Its child is ended with it.
+            let _aborted = learning.await;
+        }
+        served.context("cannot serve")?;
         tracing::info!("stopped");
         Ok(())
+    }
+}
+
+/// What learning beside the requests needs, where it is switched on.
+type Learning = Option<(ModelSlot, Models)>;
+
+/// The predictor that the settings name; where it is to be trained here, with the newest model that came of that.
+fn predictor(settings: &MasterSettings, data_dir: &Path) -> anyhow::Result<(Box<dyn Predictor>, Learning)> {
+    match settings.predictor.clone().unwrap_or_default() {
+        PredictorConfig::Mlp(config) if settings.training.enabled => {
+            let models = Models::open(data_dir)?;
+            let predictor = MlpPredictor::from_config(&config)?;
+            let slot = predictor.model_slot();
+            if let Some(model) = models.newest() {
+                tracing::info!("predicting by what was learnt on this platform");
+                slot.replace(Arc::new(model));
+            }
+            Ok((Box::new(predictor), Some((slot, models))))
+        }
+        config => {
+            if settings.training.enabled {
+                tracing::warn!("training.enabled says nothing: only the predictor \"mlp\" is trained");
+            }
+            Ok((config.build()?, None))
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | `master.rs` | load, open the store, bind, serve, report |
+//! | `learning.rs` | training the predictor on what the platform has seen, in a child process |
 //! | `worker.rs` | load, look at the machine, bind, serve, report |
 //! | `trace.rs` | log lines, for people or as JSON |
 //! | `clock.rs` | the wall clock |
@@ -10,6 +11,7 @@
 
 mod clock;
 mod ending;
+mod learning;
 pub mod master;
 mod trace;
 pub mod worker;

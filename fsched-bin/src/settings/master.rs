@@ -56,6 +56,9 @@ pub struct MasterSettings {
     /// How workers are watched.
     #[config(nested)]
     pub workers: WatchSettings,
+    /// Whether and when the predictor is trained on what this platform has seen.
+    #[config(nested)]
+    pub training: TrainingSettings,
 }
 
 /// How invocations wait and how benchmarks run.
@@ -101,6 +104,27 @@ pub struct WatchSettings {
     /// Silence after which a worker's running invocations are failed over or lost.
     #[config(env = "FSCHED_MASTER_DEAD_AFTER")]
     pub dead_after: Option<Span>,
+}
+
+/// Whether and when the predictor is trained on what this platform has seen.
+#[derive(Debug, Clone, Config)]
+#[config(layer_attr(serde(deny_unknown_fields)))]
+pub struct TrainingSettings {
+    /// Whether it is at all.
+    #[config(default = false, env = "FSCHED_MASTER_TRAINING")]
+    pub enabled: bool,
+    /// How often it is looked whether there is enough to learn from.
+    #[config(default = "1h", env = "FSCHED_MASTER_TRAINING_EVERY")]
+    pub every: Span,
+    /// How many functions have to have become well known since the last time.
+    #[config(default = 16, env = "FSCHED_MASTER_TRAINING_FUNCTIONS")]
+    pub functions: usize,
+    /// How often every example is looked at.
+    #[config(default = 25, env = "FSCHED_MASTER_TRAINING_EPOCHS")]
+    pub epochs: usize,
+    /// How long one training may take.
+    #[config(default = "10m", env = "FSCHED_MASTER_TRAINING_LIMIT")]
+    pub limit: Span,
 }
 
 /// The flags of `fsched-master`; what is not given comes from the environment, the file, the defaults.
@@ -204,6 +228,11 @@ impl MasterSettings {
         ensure!(self.upload_limit.0.0 > 0, "upload_limit has to be more than nothing");
         ensure!(self.threads != Some(0), "threads has to be at least 1");
         self.config().validate()?;
+        let training = &self.training;
+        ensure!(!training.every.0.is_zero(), "training.every has to be more than nothing");
+        ensure!(!training.limit.0.is_zero(), "training.limit has to be more than nothing");
+        ensure!(training.functions > 0, "training.functions has to be at least 1");
+        ensure!((1..=10_000).contains(&training.epochs), "training.epochs has to be from 1 to 10000");
         Ok(())
     }
 }

@@ -26,7 +26,7 @@ use confique::{Config, File, FileFormat, Layer};
 use serde::Deserialize;
 
 pub use amount::{ParseAmountError, Size, Span};
-pub use master::{MasterFlags, MasterSettings};
+pub use master::{MasterFlags, MasterSettings, TrainingSettings};
 pub use place::{default_data_dir, listen, make_private};
 pub use token::find_token;
 pub use worker::{Cache, CacheMode, WorkerFlags, WorkerSettings};

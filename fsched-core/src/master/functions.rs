@@ -97,6 +97,11 @@ impl Functions {
         versions.values().rev().find_map(|&id| self.get(id))
     }
 
+    /// The newest version of each, unless it was removed.
+    pub(super) fn newest(&self) -> impl Iterator<Item = &Function> {
+        self.names.values().filter_map(|versions| versions.values().rev().find_map(|&id| self.get(id)))
+    }
+
     pub(super) fn infos(&self) -> impl Iterator<Item = FunctionInfo> {
         self.entries.sorted().into_iter().map(|(_, entry)| FunctionInfo {
             function: entry.function.clone(),

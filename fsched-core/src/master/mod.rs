@@ -40,7 +40,7 @@ use crate::function::{Function, FunctionName, FunctionSpec, InputSize};
 use crate::id::{AttemptId, BenchmarkId, ContentHash, FunctionId, InvocationId, WorkerId};
 use crate::invocation::{Invocation, InvocationState, Order, Outcome, Submission};
 use crate::maps::Lookup;
-use crate::predictor::{Knowledge, Prediction, Predictor};
+use crate::predictor::{Knowledge, Lesson, Prediction, Predictor};
 use crate::scheduler::Scheduler;
 use crate::store::{EndKind, Record, Snapshot};
 use crate::tenant::Tenant;
@@ -368,6 +368,16 @@ impl Master {
     ) -> Result<Prediction, UnknownFunction> {
         self.functions.get(function).ok_or(UnknownFunction(function))?;
         Ok(self.predictor.predict(function, input_size))
+    }
+
+    /// The newest version of each function.
+    pub fn newest(&self) -> impl Iterator<Item = &Function> {
+        self.functions.newest()
+    }
+
+    /// What the predictor knows well of a function, for whoever learns across functions.
+    pub fn lesson(&self, function: FunctionId) -> Lesson {
+        self.predictor.lesson(function)
     }
 
     /// One invocation, waiting, running or over.

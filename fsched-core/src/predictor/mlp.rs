@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,7 @@ use crate::function::{self, InputSize};
 use crate::id::FunctionId;
 use crate::predictor::choose::{Choice, choose};
 use crate::predictor::engine::answer::{Answer, Question, prior_slowdown};
-use crate::predictor::engine::candidates::{Candidates, Known, bracket};
+use crate::predictor::engine::candidates::{Candidates, Known, bracket, gap};
 use crate::predictor::engine::model::{Model, ModelError};
 use crate::predictor::engine::plan;
 use crate::predictor::engine::shape::{GRID, Point, Seen, read};
@@ -23,7 +24,7 @@ use crate::predictor::history::{AtSize, History, sane_seconds};
 use crate::predictor::interpolating::{known_curve, unknown_curve};
 use crate::predictor::speeds::Speeds;
 use crate::predictor::startup::Startups;
-use crate::predictor::{Bench, Prediction, Predictor, Sightings, probe};
+use crate::predictor::{Bench, Lesson, Prediction, Predictor, Sightings, probe};
 use crate::sample::Sample;
 
 /// What [`MlpPredictor`] can be told.
@@ -75,7 +76,7 @@ pub enum BuildError {
 /// there were few runs, and at once when a run takes longer or shorter than was thought possible. In between a prediction is
 /// a table look-up; its answers depend on the samples alone, not on when it was asked.
 pub struct MlpPredictor {
-    model: Arc<Model>,
+    model: ModelSlot,
     choice: Choice,
     sightings: Sightings,
     functions: BTreeMap<FunctionId, Function>,
@@ -110,9 +111,12 @@ struct Asked {
     curves: BTreeMap<InputSize, Drawn>,
     /// What is known across sizes, with the start-up curve of its runtime.
     known: Option<Arc<Known>>,
-    /// Of the start-up curves that all this rests on.
-    stamp: u64,
+    /// Of what all this rests on.
+    stamp: Stamp,
 }
+
+/// Changes with what was learnt across functions: models, and start-up curves.
+type Stamp = (u64, u64);
 
 /// A curve asked for, and how much cache is taken to be good enough there.
 #[derive(Debug, Clone)]
@@ -176,6 +180,33 @@ const FEW: u8 = 8;
 /// How much single runs scatter where nothing else is known: a 90 % interval's half, as a logarithm.
 const NOISE: f64 = 0.03;
 
+/// Where a predictor's model is, so that another can take its place while it predicts.
+#[derive(Debug, Clone)]
+pub struct ModelSlot(Arc<(Mutex<Arc<Model>>, AtomicU64)>);
+
+impl ModelSlot {
+    /// With this model.
+    pub fn new(model: Arc<Model>) -> Self {
+        Self(Arc::new((Mutex::new(model), AtomicU64::new(0))))
+    }
+
+    /// The model that is there.
+    pub fn model(&self) -> Arc<Model> {
+        Arc::clone(&self.0.0.lock())
+    }
+
+    /// Puts another there: what is asked from now on is answered by that.
+    pub fn replace(&self, model: Arc<Model>) {
+        *self.0.0.lock() = model;
+        self.0.1.fetch_add(1, Ordering::Release);
+    }
+
+    /// How often it was replaced.
+    fn generation(&self) -> u64 {
+        self.0.1.load(Ordering::Acquire)
+    }
+}
+
 impl Default for MlpPredictor {
     fn default() -> Self {
         Self::new(Arc::new(Model::pretrained()), Choice::default())
@@ -186,7 +217,7 @@ impl MlpPredictor {
     /// A predictor that knows no function yet.
     pub fn new(model: Arc<Model>, choice: Choice) -> Self {
         Self {
-            model,
+            model: ModelSlot::new(model),
             choice,
             sightings: Sightings::default(),
             functions: BTreeMap::new(),
@@ -232,9 +263,13 @@ impl MlpPredictor {
         Some(drawn)
     }
 
-    /// See [`Asked::stamp`].
-    fn stamp(&self, function: &Function) -> u64 {
-        if function.interpreted { self.startups.stamp() } else { 0 }
+    /// Where its model is.
+    pub fn model_slot(&self) -> ModelSlot {
+        self.model.clone()
+    }
+
+    fn stamp(&self, function: &Function) -> Stamp {
+        (self.model.generation(), if function.interpreted { self.startups.stamp() } else { 0 })
     }
 
     /// What is known of a function across its sizes, with the start-up curve of its runtime where others tell it.
@@ -294,7 +329,7 @@ impl MlpPredictor {
     fn answer(&self, known: &Known, size: f64, own: &[Point]) -> Answer {
         let Choice { tolerance, caution, .. } = self.choice;
         let tolerance = tolerance.ln_1p();
-        Question::new(known, size, own, tolerance).answer(&self.model, tolerance, caution)
+        Question::new(known, size, own, tolerance).answer(&self.model.model(), tolerance, caution)
     }
 }
 
@@ -355,6 +390,26 @@ impl Predictor for MlpPredictor {
         }
     }
 
+    fn lesson(&self, function: FunctionId) -> Lesson {
+        let Some(Function { across: Across { unit, known, .. }, history, .. }) =
+            self.functions.get(&function)
+        else {
+            return Lesson::new();
+        };
+        let whole = history.whole_cache().0 as f64;
+        let sizes = history.sizes().map(|(size, _)| size);
+        let well_known = sizes.filter_map(|size| {
+            let seen = known.seen.iter().find(|seen| seen.size == logarithm(size))?;
+            let (first, last) = (seen.points.first()?.0, seen.points.last()?.0);
+            let is_wide = first <= last / 3.0 && last * unit >= 0.9 * whole;
+            let enough = gap(&seen.points, self.choice.tolerance.ln_1p()) <= 1.0 + 1e-9;
+            let bytes = |units: f64| Bytes((units * unit).round() as u64);
+            let points = || seen.points.iter().map(|(units, t)| (bytes(*units), t.exp())).collect();
+            (is_wide && enough).then(|| (size, points()))
+        });
+        well_known.collect()
+    }
+
     /// The whole cache; then where what other sizes, or other functions, say makes the answer least certain; until the
     /// fewest ways that are good enough are known.
     fn next_probe(&self, function: FunctionId, input_size: InputSize, bench: &Bench<'_>) -> Option<Ways> {
@@ -409,7 +464,7 @@ impl Predictor for MlpPredictor {
 
 impl Function {
     /// What was asked for, where it still holds.
-    fn asked(&self, stamp: u64) -> MutexGuard<'_, Asked> {
+    fn asked(&self, stamp: Stamp) -> MutexGuard<'_, Asked> {
         let mut asked = self.asked.lock();
         if asked.stamp != stamp {
             *asked = Asked { stamp, ..Asked::default() };

@@ -36,7 +36,7 @@ pub use asymptotic::{AsymptoticConfig, AsymptoticPredictor};
 pub use choose::{Choice, ChoiceError};
 pub use fixed::FixedPredictor;
 pub use interpolating::InterpolatingPredictor;
-pub use mlp::{BuildError, MlpConfig, MlpPredictor};
+pub use mlp::{BuildError, MlpConfig, MlpPredictor, ModelSlot};
 pub use sightings::Sightings;
 
 use std::sync::Arc;
@@ -62,6 +62,9 @@ pub enum Knowledge {
     #[serde(rename = "BENCHMARKED")]
     Benchmarked,
 }
+
+/// By rising input size, seconds over rising cache: from few to nearly all, and so close that what is enough is known.
+pub type Lesson = Vec<(InputSize, Vec<(Bytes, f64)>)>;
 
 /// A curve and what it rests on.
 #[derive(Debug, Clone, PartialEq)]
@@ -132,6 +135,11 @@ pub trait Predictor: Send {
     /// The curve of a function at an input size.
     fn predict(&self, function: FunctionId, input_size: InputSize) -> Prediction;
 
+    /// What is known well of a function, for whoever learns across functions. By default nothing.
+    fn lesson(&self, _function: FunctionId) -> Lesson {
+        Lesson::new()
+    }
+
     /// Which way count a benchmark should run next; `None` when it has learnt enough.
     ///
     /// Never names one that is in `bench.done`, and names at most `bench.budget` in all. Where masks are not
@@ -168,6 +176,10 @@ impl<P: Predictor + ?Sized> Predictor for Box<P> {
 
     fn predict(&self, function: FunctionId, input_size: InputSize) -> Prediction {
         (**self).predict(function, input_size)
+    }
+
+    fn lesson(&self, function: FunctionId) -> Lesson {
+        (**self).lesson(function)
     }
 
     fn next_probe(&self, function: FunctionId, input_size: InputSize, bench: &Bench<'_>) -> Option<Ways> {

@@ -9,7 +9,7 @@ use fsched_core::cluster::ClusterView;
 use fsched_core::function::{Function, InputSize};
 use fsched_core::id::{FunctionId, WorkerId};
 use fsched_core::master::{Stats, WorkerInfo};
-use fsched_core::predictor::{Bench, Prediction, Predictor};
+use fsched_core::predictor::{Bench, Lesson, Prediction, Predictor};
 use fsched_core::sample::Sample;
 use fsched_core::scheduler::{PlaceError, Placement, Request, Scheduler, WaysFor};
 use fsched_core::tenant::Tenant;
@@ -198,6 +198,10 @@ impl Predictor for TimedPredictor {
         let prediction = self.inner.predict(function, input_size);
         self.seconds.record(started.elapsed().as_secs_f64());
         prediction
+    }
+
+    fn lesson(&self, function: FunctionId) -> Lesson {
+        self.inner.lesson(function)
     }
 
     fn next_probe(&self, function: FunctionId, input_size: InputSize, bench: &Bench<'_>) -> Option<Ways> {

@@ -69,7 +69,14 @@ impl Cluster {
     /// Starts them, and waits until the master counts on its workers.
     #[track_caller]
     pub(crate) fn start(plan: Plan) -> Self {
+        Self::start_with(plan, |_| ())
+    }
+
+    /// The same after something was put into its folder, which is the master's working directory.
+    #[track_caller]
+    pub(crate) fn start_with(plan: Plan, prepare: impl FnOnce(&Path)) -> Self {
         let folder = tempfile::Builder::new().prefix("fsched-system-").tempdir().expect("a folder");
+        prepare(folder.path());
         let mut cluster = Self { plan, workers: Vec::new(), master: None, folder };
         cluster.start_master();
         // One after the other, so that their ids are in the order of their numbers.

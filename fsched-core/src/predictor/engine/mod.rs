@@ -16,6 +16,7 @@
 //! | `plan.rs` | which cache sizes to run next, and when to stop |
 //! | `model.rs` | all that was learnt across functions, as a checked file |
 //! | `learning.rs`, `training.rs`, `random.rs` | how it is learnt: from whole curves, by candle, from a seed |
+//! | `platform.rs` | what a platform has seen of its own functions, to learn from too |
 //! | `dataset.rs`, `tasks.rs`, `rules.rs`, `evaluation.rs` | how well that predicts, against simple rules |
 
 pub mod answer;
@@ -27,6 +28,7 @@ pub mod learning;
 pub mod model;
 pub mod network;
 pub mod plan;
+pub mod platform;
 pub mod random;
 pub mod rules;
 pub mod scaling;
