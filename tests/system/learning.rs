@@ -87,6 +87,7 @@ fn curves(cluster: &Cluster) -> Vec<Value> {
 }
 
 #[test]
+#[cfg_attr(debug_assertions, ignore = "training takes minutes where it is not optimised: .ci/run")]
 fn what_was_learnt_beside_is_used_and_survives_a_restart() {
     let mut cluster = master(EAGER);
     teach(&cluster);
