@@ -1,10 +1,12 @@
 //! What is served beside the work: documents, health, numbers, logs.
 
-use std::io::{Read as _, Write as _};
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Cluster, Function, Plan, Server, WORKER, wait_until};
+use crate::harness::{Cluster, Function, MASTER, Plan, Server, WORKER, wait_until};
 
 #[test]
 fn the_document_names_every_route_and_every_route_answers() {
@@ -195,5 +197,27 @@ fn logs_are_json_where_that_is_wanted() {
     let log = wait_until("something is logged", || Some(worker.log()).filter(|log| log.ends_with('\n')));
     for line in log.lines() {
         assert!(serde_json::from_str::<Value>(line).is_ok_and(|line| line["level"].is_string()), "{line}");
+    }
+}
+
+#[test]
+fn servers_take_as_many_files_as_the_system_allows() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (program, option) in [(MASTER, "--data-dir"), (WORKER, "--state-dir")] {
+        let mut server = Command::new("sh")
+            .args(["-c", "ulimit -Sn 256 && exec \"$0\" --listen 127.0.0.1:0 \"$@\"", program, option])
+            .arg(folder.path().join("data"))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("a shell");
+        let mut line = String::new();
+        let mut stdout = BufReader::new(server.stdout.take().expect("it is a pipe"));
+        stdout.read_line(&mut line).expect("it says where it listens");
+        let limits = fs::read_to_string(format!("/proc/{}/limits", server.id())).expect("it runs");
+        server.kill().and_then(|()| server.wait()).expect("it is our child");
+        let files = limits.lines().find(|line| line.starts_with("Max open files")).expect("a limit");
+        let [.., soft, hard, _] = files.split_whitespace().collect::<Vec<_>>()[..] else { panic!("{files}") };
+        assert_eq!(soft, hard, "{program} {line}");
     }
 }

@@ -15,7 +15,7 @@ use fsched_http::transport::{HttpTransport, HttpTransportOptions};
 use tokio::sync::watch;
 
 use super::learning::{Learner, Models};
-use super::{Ending, clock, ending, ready_line, say_ready, trace};
+use super::{Ending, clock, ending, open_files, ready_line, say_ready, trace};
 use crate::settings::{MasterFlags, MasterSettings, find_token, listen, make_private};
 
 /// Runs a master until it is asked to stop.
@@ -25,6 +25,7 @@ use crate::settings::{MasterFlags, MasterSettings, find_token, listen, make_priv
 pub fn run(flags: &MasterFlags, token_file: Option<&Path>) -> anyhow::Result<()> {
     let settings = MasterSettings::load(flags, token_file)?;
     trace(&settings.log)?;
+    open_files::take_all_allowed();
     actix_rt::System::new().block_on(async {
         let ending = ending(flags.lifeline)?;
         let token = find_token(settings.token_file.as_deref())?;

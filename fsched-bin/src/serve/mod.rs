@@ -6,6 +6,7 @@
 //! | `learning.rs` | training the predictor on what the platform has seen, in a child process |
 //! | `worker.rs` | load, look at the machine, bind, serve, report |
 //! | `trace.rs` | log lines, for people or as JSON |
+//! | `open_files.rs` | as many files as the system allows |
 //! | `clock.rs` | the wall clock |
 //! | `ending.rs` | SIGTERM, SIGINT and the lifeline: when to stop, and when to stop at once |
 
@@ -13,6 +14,7 @@ mod clock;
 mod ending;
 mod learning;
 pub mod master;
+mod open_files;
 mod trace;
 pub mod worker;
 

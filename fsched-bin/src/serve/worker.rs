@@ -10,7 +10,7 @@ use fsched_core::node::{FileStore, WorkerNode};
 use fsched_core::worker::Worker;
 use fsched_http::{machine, worker};
 
-use super::{Ending, clock, ending, ready_line, say_ready, trace};
+use super::{Ending, clock, ending, open_files, ready_line, say_ready, trace};
 use crate::settings::{Cache, WorkerFlags, WorkerSettings, find_token, listen, make_private};
 
 /// Runs a worker until it is asked to stop.
@@ -20,6 +20,7 @@ use crate::settings::{Cache, WorkerFlags, WorkerSettings, find_token, listen, ma
 pub fn run(flags: &WorkerFlags, token_file: Option<&Path>) -> anyhow::Result<()> {
     let settings = WorkerSettings::load(flags, token_file)?;
     trace(&settings.log)?;
+    open_files::take_all_allowed();
     actix_rt::System::new().block_on(serve(&settings, flags.lifeline))
 }
 
