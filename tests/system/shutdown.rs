@@ -1,5 +1,6 @@
 //! Servers that are asked to stop do so in order.
 
+use std::fs;
 use std::process::Command;
 
 use rustix::process::Signal;
@@ -68,6 +69,23 @@ fn servers_whose_patience_is_over_end_what_runs() {
     assert!(cluster.master.take().expect("a master").terminate().success());
     drop(run);
     wait_until("nothing is left", || left_of(cluster.folder()).is_empty().then_some(()));
+}
+
+#[test]
+fn a_worker_that_stops_leaves_nothing_in_its_folder() {
+    let mut cluster = Cluster::usual();
+    cluster.push_script("f", ":\n");
+    for _ in 0..10 {
+        let asked: Vec<_> = (0..8).map(|_| cluster.submit_later("f")).collect();
+        asked.into_iter().for_each(|answer| drop(answer.join().expect("an answer").result()));
+        assert!(cluster.workers.remove(0).terminate().success());
+        let scratch = cluster.state_dir(0).join("processes/scratch");
+        let left = fs::read_dir(scratch).expect("the worker has made it");
+        assert_eq!(left.count(), 0);
+        let again = cluster.spawn_worker(0, &[]);
+        cluster.workers.push(again);
+        cluster.wait_for_alive(1);
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use fsched_core::launcher::{ProcessConfig, ProcessLauncher};
-use fsched_core::node::{FileStore, WorkerNode};
+use fsched_core::node::{FileStore, Now, WorkerNode};
 use fsched_core::worker::Worker;
 use fsched_http::{machine, worker};
 
@@ -32,7 +32,7 @@ async fn serve(settings: &WorkerSettings, lifeline: bool) -> anyhow::Result<()> 
     let address = listener.local_addr().context("cannot find out where we listen")?;
 
     let now = clock::wall();
-    let node = start(settings, &now)?;
+    let (node, launcher) = start(settings, &now)?;
     say_ready(&ready_line("fsched-worker", &format!("http://{address}")));
 
     let asked = Arc::clone(&node);
@@ -44,13 +44,16 @@ async fn serve(settings: &WorkerSettings, lifeline: bool) -> anyhow::Result<()> 
             asked.shutdown(Duration::ZERO).await;
         }
     };
-    worker::serve(listener, node, now, options, shutdown).await.context("cannot serve")?;
+    let served = worker::serve(listener, node, now, options, shutdown).await.context("cannot serve");
+    // Threads of the server may hold the node for a moment yet, and nobody waits for them.
+    launcher.close();
+    served?;
     tracing::info!("stopped");
     Ok(())
 }
 
 /// Looks at the machine and gets ready to run functions on it.
-fn start(settings: &WorkerSettings, now: &fsched_core::node::Now) -> anyhow::Result<Arc<WorkerNode>> {
+fn start(settings: &WorkerSettings, now: &Now) -> anyhow::Result<(Arc<WorkerNode>, Arc<ProcessLauncher>)> {
     let state_dir = settings.state_dir()?;
     make_private(&state_dir)?;
     let key = machine::worker_key(&state_dir)?;
@@ -74,7 +77,7 @@ fn start(settings: &WorkerSettings, now: &fsched_core::node::Now) -> anyhow::Res
         processes.task_move = Some(Arc::new(move |_, class, task| Ok(admission.admit(class, task)?)));
     }
     // Before the files are touched, because it makes sure that nobody else uses the state directory.
-    let launcher = ProcessLauncher::new(processes).context("cannot start processes")?;
+    let launcher = Arc::new(ProcessLauncher::new(processes).context("cannot start processes")?);
     let limits = launcher.enforcement();
     let files = FileStore::open(&files_dir)?;
     let whole = files.verify_all()?;
@@ -89,5 +92,6 @@ fn start(settings: &WorkerSettings, now: &fsched_core::node::Now) -> anyhow::Res
     );
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let worker = Worker::new(config, key, version, allocator, whole);
-    Ok(WorkerNode::start_monitored(worker, Arc::new(launcher), files, Arc::clone(now), monitor))
+    let node = WorkerNode::start_monitored(worker, launcher.clone(), files, Arc::clone(now), monitor);
+    Ok((node, launcher))
 }

@@ -205,11 +205,11 @@ impl Shared {
 
 /// Starts functions as processes, each in a tree that is ended whole.
 ///
-/// Dropping it ends all that runs, and waits for that.
+/// Dropping it closes it, which ends all that runs and waits for that.
 pub struct ProcessLauncher {
     shared: Arc<Shared>,
     // Dropped after the last process of ours, and before the lock.
-    guard: Option<Guard>,
+    guard: Mutex<Option<Guard>>,
     lock: File,
 }
 
@@ -263,12 +263,23 @@ impl ProcessLauncher {
             config,
         });
         shared.pools.open(&shared, first).map_err(system("a launcher thread"))?;
-        Ok(Self { shared, guard: Some(guard), lock })
+        Ok(Self { shared, guard: Mutex::new(Some(guard)), lock })
     }
 
     /// How limits are enforced here.
     pub fn enforcement(&self) -> Enforcement {
         self.shared.enforcement
+    }
+
+    /// Ends all that runs, waits for that, and leaves nothing behind, whoever else still holds the launcher. A process that
+    /// is about to end has to call it where it cannot know that its own handle is the last one. Nothing is to be launched afterwards.
+    pub fn close(&self) {
+        let running: Vec<_> = self.shared.running.lock().values().cloned().collect();
+        running.iter().for_each(|running| running.stop(Stop::Kill));
+        self.shared.pools.close();
+        *self.guard.lock() = None;
+        // Another thread may be in the middle of a spawn, whose child holds a copy of the lock for a moment.
+        let _ = flock(&self.lock, FlockOperation::Unlock);
     }
 }
 
@@ -311,12 +322,7 @@ impl Launcher for ProcessLauncher {
 
 impl Drop for ProcessLauncher {
     fn drop(&mut self) {
-        let running: Vec<_> = self.shared.running.lock().values().cloned().collect();
-        running.iter().for_each(|running| running.stop(Stop::Kill));
-        self.shared.pools.close();
-        self.guard = None;
-        // Another thread may be in the middle of a spawn, whose child holds a copy of the lock for a moment.
-        let _ = flock(&self.lock, FlockOperation::Unlock);
+        self.close();
     }
 }
 

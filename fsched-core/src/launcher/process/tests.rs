@@ -248,6 +248,26 @@ fn dropping_ends_what_runs_and_leaves_nothing() {
 }
 
 #[test]
+fn a_launcher_that_is_closed_leaves_nothing_though_others_hold_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(dir.path());
+    let scratch = config.state_dir.join("scratch");
+    let file = install(&config.files_dir, b"#!/bin/sh\nsleep 1000\n", 0o755);
+    let launcher = Arc::new(ProcessLauncher::new(config.clone()).unwrap());
+    let parents = launcher.shared.parents.paths();
+    let _other = Arc::clone(&launcher);
+    let (sender, receiver) = mpsc::channel();
+    launcher.launch(launch(1, file), Box::new(move |exit| sender.send(exit).unwrap()));
+    wait_until("it runs", || fs::read_dir(&scratch).unwrap().count() == 1);
+    launcher.close();
+    receiver.recv_timeout(Duration::from_secs(60)).unwrap();
+    assert_eq!(groups_of(&parents, config.key), Vec::<PathBuf>::new());
+    assert_eq!(processes_of(config.key), Vec::<String>::new());
+    assert_eq!(fs::read_dir(scratch).unwrap().count(), 0);
+    drop(ProcessLauncher::new(config).unwrap());
+}
+
+#[test]
 fn a_receiver_may_hold_the_last_handle() {
     let dir = tempfile::tempdir().unwrap();
     let config = config(dir.path());
