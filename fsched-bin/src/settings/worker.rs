@@ -134,7 +134,7 @@ pub struct LimitSettings {
     /// Files that a process may have open.
     #[config(env = "FSCHED_WORKER_MAX_OPEN_FILES")]
     pub max_open_files: Option<u32>,
-    /// How much of standard output, and of standard error, is kept.
+    /// How much of standard output, and of standard error, is kept; at most 16 MiB.
     #[config(env = "FSCHED_WORKER_MAX_OUTPUT")]
     pub max_output: Option<Size>,
 }

@@ -28,7 +28,7 @@ pub struct WorkerConfig {
     pub max_file_size: Bytes,
     /// Files that a process may have open.
     pub max_open_files: u32,
-    /// How much of standard output, and of standard error, is kept.
+    /// How much of standard output, and of standard error, is kept; at most [`WorkerConfig::LARGEST_OUTPUT`].
     #[serde(with = "crate::cache::humane_bytes")]
     pub max_output: Bytes,
 }
@@ -59,6 +59,10 @@ pub struct WorkerConfigError {
 }
 
 impl WorkerConfig {
+    /// The most that may be kept of standard output, and of standard error. A master takes reports with twice that, and
+    /// none that are larger: what it cannot read of a worker it has to call lost.
+    pub const LARGEST_OUTPUT: Bytes = Bytes(16 << 20);
+
     /// Checks that functions can run at all.
     ///
     /// # Errors
@@ -70,6 +74,7 @@ impl WorkerConfig {
             ("max_timeout", !self.max_timeout.is_zero(), "has to be above zero"),
             ("max_processes", self.max_processes > 0, "has to be at least 1"),
             ("max_open_files", self.max_open_files >= 8, "has to be at least 8"),
+            ("max_output", self.max_output <= Self::LARGEST_OUTPUT, "may be at most 16 MiB"),
         ];
         match rules.iter().find(|(_, holds, _)| !holds) {
             Some(&(key, _, rule)) => Err(WorkerConfigError { key, rule }),
@@ -88,14 +93,15 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_could_run_nothing_is_refused() {
+    fn a_worker_that_could_run_or_report_nothing_is_refused() {
         let valid = WorkerConfig::default();
         let broken = [
             ("cores", WorkerConfig { cores: 0, ..valid.clone() }),
             ("memory", WorkerConfig { memory: Bytes(0), ..valid.clone() }),
             ("max_timeout", WorkerConfig { max_timeout: Duration::ZERO, ..valid.clone() }),
             ("max_processes", WorkerConfig { max_processes: 0, ..valid.clone() }),
-            ("max_open_files", WorkerConfig { max_open_files: 3, ..valid }),
+            ("max_open_files", WorkerConfig { max_open_files: 3, ..valid.clone() }),
+            ("max_output", WorkerConfig { max_output: Bytes(WorkerConfig::LARGEST_OUTPUT.0 + 1), ..valid }),
         ];
         for (key, config) in broken {
             assert_eq!(config.validate().map_err(|error| error.key), Err(key));

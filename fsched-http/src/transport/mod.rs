@@ -25,11 +25,17 @@ use fsched_core::cluster::Heartbeat;
 use fsched_core::id::{AttemptId, ContentHash};
 use fsched_core::invocation::{Order, Report};
 use fsched_core::transport::{Address, Peer, Transport, TransportError};
+use fsched_core::worker::WorkerConfig;
 
 pub use address::{AddressError, DEFAULT_WORKER_PORT, HttpAddress};
 use client::Client;
 
 use crate::auth::Token;
+
+/// How large a report gets with two outputs of `output` bytes: they take four thirds of that at most, and the rest is short.
+const fn largest_report(output: usize) -> usize {
+    2 * (output.div_ceil(3) * 4) + (1 << 20)
+}
 
 /// How a transport behaves.
 #[derive(Debug, Clone)]
@@ -40,7 +46,7 @@ pub struct HttpTransportOptions {
     pub connect_timeout: Duration,
     /// How long everything but orders and files may take.
     pub answer_timeout: Duration,
-    /// The largest report that is read, in bytes: two outputs as base64, and some.
+    /// The largest report that is read, in bytes.
     pub report_limit: usize,
 }
 
@@ -50,7 +56,7 @@ impl Default for HttpTransportOptions {
             token: None,
             connect_timeout: Duration::from_secs(2),
             answer_timeout: Duration::from_secs(3),
-            report_limit: 16 << 20,
+            report_limit: largest_report(WorkerConfig::LARGEST_OUTPUT.0 as usize),
         }
     }
 }

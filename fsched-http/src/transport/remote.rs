@@ -97,7 +97,9 @@ impl Remote {
     /// A connection that is idle, or a new one.
     pub(super) async fn connection(&self, patience: Duration) -> Result<Connection, NoAnswer> {
         while let Some(mut connection) = self.take_idle() {
-            if connection.sender.ready().await.is_ok() {
+            // It may still be busy with what it was given before: whoever answers early need not take the rest of a file.
+            let ready = tokio::time::timeout(patience, connection.sender.ready()).await;
+            if ready.is_ok_and(|ready| ready.is_ok()) {
                 return Ok(connection);
             }
         }

@@ -6,11 +6,13 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use fsched_core::id::ContentHash;
+use fsched_core::invocation::Output;
 use fsched_core::launcher::{ExitKind, Stop, ended};
 use fsched_core::transport::conformance::{self, Listening};
 use fsched_core::transport::{Address, Peer, Refusal, Transport, TransportError};
+use fsched_core::worker::WorkerConfig;
 
-use super::{HttpAddress, HttpTransport, HttpTransportOptions};
+use super::{HttpAddress, HttpTransport, HttpTransportOptions, largest_report};
 use crate::wire::ReportBody;
 use crate::worker::WorkerOptions;
 use crate::worker::rig::{LIMIT, Rig, Served, attempt, within};
@@ -374,4 +376,45 @@ async fn a_file_for_somebody_odd_fails_with_a_reason() {
     assert!(matches!(&answer, Err(TransportError::Protocol { .. })), "{answer:?}");
     let answer = put(Odd::answering("")).await;
     assert!(matches!(&answer, Err(TransportError::Broken { .. })), "{answer:?}");
+}
+
+#[actix_web::test]
+async fn a_connection_whose_file_nobody_takes_holds_up_no_order() {
+    let odd = Odd::new(|n, mut stream| {
+        if n > 0 {
+            read_request(&mut stream);
+            return stream.write_all(answer("200 OK", "a", &report_of(1)).as_bytes()).unwrap();
+        }
+        // All is well, it says, and reads no further.
+        let _ = stream.read(&mut [0; 64]).unwrap();
+        stream.write_all(answer("200 OK", "a", "{}").as_bytes()).unwrap();
+        std::thread::sleep(LIMIT);
+    });
+    let rig = Rig::new();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    file.as_file().set_len(64 << 20).unwrap();
+    let options = HttpTransportOptions {
+        connect_timeout: Duration::from_millis(200),
+        ..HttpTransportOptions::default()
+    };
+    let transport = HttpTransport::new(options);
+    let put = transport.put_file(&odd.peer, rig.file, file.path().to_path_buf());
+    within("an answer", put).await.unwrap();
+    within("a report", transport.execute(&odd.peer, rig.order(1))).await.unwrap();
+}
+
+#[test]
+fn the_largest_report_that_a_worker_may_send_is_read() {
+    let size = 3 << 18;
+    let largest = WorkerConfig::LARGEST_OUTPUT.0 as usize;
+    assert_eq!(HttpTransportOptions::default().report_limit, largest_report(largest));
+    // One quote in three makes text as long as it may become before it goes as base64.
+    for unit in [&b"\xff"[..], b"\0", b"\"aa", b"\n"] {
+        let bytes = unit.repeat(size / unit.len());
+        let output = Output { bytes, dropped: u64::MAX };
+        let mut report: ReportBody = serde_json::from_str(&report_of(1)).unwrap();
+        (report.stdout, report.stderr) = (output.clone().into(), output.into());
+        let length = serde_json::to_vec(&report).unwrap().len();
+        assert!(length <= largest_report(size), "{unit:?}: {length}");
+    }
 }
