@@ -1,5 +1,6 @@
 //! How a worker makes itself known to a master, and stays known.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,7 @@ use crate::wire::{PROTOCOL_HEADER, RegisterBody, RegisteredBody};
 pub struct Registration {
     /// The master.
     pub master: HttpAddress,
-    /// Where the worker is to be reached; none: where the registration comes from, at the port it listens on.
+    /// Where the worker is to be reached; none: where it listens, as far as that says it (else the master puts in where we come from).
     pub advertise: Option<HttpAddress>,
     /// After how much silence of the master it registers again.
     pub silence: Duration,
@@ -42,12 +43,14 @@ impl Registration {
 
     /// Registers until the master accepts, and again whenever it has been silent for long: it may have been
     /// restarted, or somebody may have removed the worker. Never ends.
-    pub(crate) async fn keep(&self, node: &Arc<WorkerNode>, heard: &Heard, port: u16, token: Option<Token>) {
-        let address = match &self.advertise {
-            Some(address) => address.to_string(),
-            // The master puts our IP address in, as it sees it.
-            None => format!("http://:{port}"),
-        };
+    pub(crate) async fn keep(
+        &self,
+        node: &Arc<WorkerNode>,
+        heard: &Heard,
+        at: SocketAddr,
+        token: Option<Token>,
+    ) {
+        let address = self.address(at);
         let client = client(token.as_ref());
         loop {
             let mut wait = self.first_wait;
@@ -71,6 +74,19 @@ impl Registration {
             heard.note();
             heard.silence(self.silence).await;
             tracing::warn!(master = %self.master, "the master is silent, registering again");
+        }
+    }
+
+    /// What a worker says that listens at `at`. Without a host the master puts our IP address in, as it sees it: that is
+    /// the best guess where we listen everywhere, and where only this machine reaches us but the master may be elsewhere.
+    fn address(&self, at: SocketAddr) -> String {
+        let local_master = self.master.socket_address().is_some_and(|master| master.ip().is_loopback());
+        match &self.advertise {
+            Some(address) => address.to_string(),
+            None if at.ip().is_unspecified() || (at.ip().is_loopback() && !local_master) => {
+                format!("http://:{}", at.port())
+            }
+            None => HttpAddress::at(at).to_string(),
         }
     }
 

@@ -71,16 +71,30 @@ fn options(registration: Registration) -> WorkerOptions {
 }
 
 #[actix_web::test]
-async fn a_worker_names_its_port_and_lets_the_master_see_where_it_is() {
+async fn a_worker_says_where_it_listens() {
     let mut master = Master::new(vec![ACCEPTED]);
     let rig = Rig::new();
     let served = rig.serve(options(quick(&master)));
     let (address, key, token) = master.told().await;
-    assert_eq!(address, format!("http://:{}", served.at.port()));
+    assert_eq!(address, HttpAddress::at(served.at).to_string());
     assert_eq!(key, rig.node.heartbeat().key);
     assert_eq!(token, None);
-    let seen = HttpAddress::parse_from(&address, 1, "127.0.0.1".parse().unwrap()).unwrap();
-    assert_eq!(seen, HttpAddress::at(served.at));
+}
+
+#[test]
+fn a_worker_leaves_its_host_to_the_master_where_it_cannot_know_it() {
+    for (master, at, said) in [
+        ("10.0.0.1:3200", "10.0.0.7:3000", "http://10.0.0.7:3000"),
+        ("master:3200", "[2001:db8::7]:3000", "http://[2001:db8::7]:3000"),
+        ("127.0.0.1:3200", "[::1]:3000", "http://[::1]:3000"),
+        ("10.0.0.1:3200", "0.0.0.0:3000", "http://:3000"),
+        ("127.0.0.1:3200", "[::]:3000", "http://:3000"),
+        ("10.0.0.1:3200", "127.0.0.1:3000", "http://:3000"),
+        ("localhost:3200", "127.0.0.1:3000", "http://:3000"),
+    ] {
+        let registration = Registration::new(master.parse().unwrap());
+        assert_eq!(registration.address(at.parse().unwrap()), said, "{at} with {master}");
+    }
 }
 
 #[actix_web::test]

@@ -204,9 +204,7 @@ pub async fn serve(
     beside.spawn_local(async move { tend(&tended).await });
     if let Some(registration) = options.registration {
         let token = options.token.clone();
-        beside.spawn_local(async move {
-            registration.keep(&service.node, &service.heard, at.port(), token).await
-        });
+        beside.spawn_local(async move { registration.keep(&service.node, &service.heard, at, token).await });
     }
 
     tokio::select! {
