@@ -98,7 +98,7 @@ impl Files {
     /// Takes it off the list; whether it was there.
     fn remove(&mut self, file: ContentHash) -> bool {
         let Some(place) = self.place(file) else { return false };
-        self.places.remove(place, |place| hash(self.here[place]));
+        self.places.remove(hash(file), place);
         self.here.swap_remove(place);
         if let Some(&moved) = self.here.get(place) {
             self.places.moved(hash(moved), self.here.len(), place);

@@ -1,92 +1,42 @@
 //! Where things lie in a list: a table by hash.
 
-/// Places in a list, found by the hash of what lies there; the list itself is the caller's. Four bytes each, and a few more that are free: a
-/// host may have thousands of workers in memory when a cluster is simulated.
-///
-/// Each stands where its hash says, or in the next free entry after that.
+use hashbrown::HashTable;
+
+/// Places in a list, found by the hash of what lies there; the list itself is the caller's. Five bytes each, and a few more that are
+/// free: a host may have thousands of workers in memory when a cluster is simulated.
 #[derive(Debug, Default)]
-pub(super) struct Places {
-    /// Places counted from 1; 0: free.
-    table: Vec<u32>,
-    len: usize,
-}
+pub(super) struct Places(HashTable<u32>);
 
 impl Places {
     /// The place with that hash of which `is_it` is true.
     pub(super) fn find(&self, hash: u64, is_it: impl Fn(usize) -> bool) -> Option<usize> {
-        self.chain(hash).map(|entry| self.place(entry)).find(|&place| is_it(place))
+        self.0.find(mixed(hash), |place| is_it(*place as usize)).map(|place| *place as usize)
     }
 
     /// Something lies at a new place; `hash_of` tells the hash of what lies anywhere.
     pub(super) fn add(&mut self, place: usize, hash_of: impl Fn(usize) -> u64) {
-        if self.len * 5 >= self.table.len() * 4 {
-            let all: Vec<usize> =
-                self.table.iter().filter(|at| **at > 0).map(|at| *at as usize - 1).collect();
-            self.table = vec![0; (self.table.len() * 3 / 2).max(16)];
-            all.into_iter().for_each(|place| self.enter(place, hash_of(place)));
-        }
-        self.enter(place, hash_of(place));
-        self.len += 1;
+        self.0.insert_unique(mixed(hash_of(place)), place as u32, |place| mixed(hash_of(*place as usize)));
     }
 
-    /// What lies at a place is to be found no more; it still lies there.
-    pub(super) fn remove(&mut self, place: usize, hash_of: impl Fn(usize) -> u64) {
-        let found = self.chain(hash_of(place)).find(|&entry| self.place(entry) == place);
-        let Some(mut gap) = found else { return };
-        self.len -= 1;
-        let mut next = self.after(gap);
-        while self.table[next] != 0 {
-            let home = self.home(hash_of(self.place(next)));
-            // It may move back as far as to its home.
-            if self.from(home, next) >= self.from(gap, next) {
-                self.table[gap] = self.table[next];
-                gap = next;
-            }
-            next = self.after(next);
+    /// What has that hash and lies at a place is to be found no more; it still lies there.
+    pub(super) fn remove(&mut self, hash: u64, place: usize) {
+        if let Ok(found) = self.0.find_entry(mixed(hash), |known| *known as usize == place) {
+            found.remove();
         }
-        self.table[gap] = 0;
     }
 
     /// What has that hash and lay at one place, lies at another.
     pub(super) fn moved(&mut self, hash: u64, from: usize, to: usize) {
-        let found = self.chain(hash).find(|&entry| self.place(entry) == from);
-        if let Some(entry) = found {
-            self.table[entry] = to as u32 + 1;
+        if let Some(place) = self.0.find_mut(mixed(hash), |known| *known as usize == from) {
+            *place = to as u32;
         }
     }
+}
 
-    fn enter(&mut self, place: usize, hash: u64) {
-        let mut entry = self.home(hash);
-        while self.table[entry] != 0 {
-            entry = self.after(entry);
-        }
-        self.table[entry] = place as u32 + 1;
-    }
-
-    fn place(&self, entry: usize) -> usize {
-        self.table[entry] as usize - 1
-    }
-
-    fn home(&self, hash: u64) -> usize {
-        let mixed = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        ((u128::from(mixed) * self.table.len() as u128) >> 64) as usize
-    }
-
-    fn after(&self, entry: usize) -> usize {
-        if entry + 1 == self.table.len() { 0 } else { entry + 1 }
-    }
-
-    /// How far it is from one entry on to another.
-    fn from(&self, first: usize, last: usize) -> usize {
-        if last >= first { last - first } else { last + self.table.len() - first }
-    }
-
-    /// The entries in use from a hash's home on.
-    fn chain(&self, hash: u64) -> impl Iterator<Item = usize> {
-        let first = (!self.table.is_empty()).then(|| self.home(hash));
-        std::iter::successors(first, |entry| Some(self.after(*entry)))
-            .take_while(|&entry| self.table[entry] != 0)
-    }
+/// Every bit depends on all: the table looks at the lowest and the highest.
+fn mixed(hash: u64) -> u64 {
+    let product = u128::from(hash) * 0x9e37_79b9_7f4a_7c15;
+    (product >> 64) as u64 ^ product as u64
 }
 
 #[cfg(test)]
@@ -113,7 +63,7 @@ mod tests {
                         places.add(list.len() - 1, |place| hash(list[place]));
                     }
                     Some(place) if !adds => {
-                        places.remove(place, |place| hash(list[place]));
+                        places.remove(hash(thing), place);
                         list.swap_remove(place);
                         if let Some(&moved) = list.get(place) {
                             places.moved(hash(moved), list.len(), place);

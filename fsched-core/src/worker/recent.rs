@@ -77,7 +77,7 @@ impl Recent {
                 self.terms.pop_front();
             }
         }
-        self.places.remove(place, |place| hash(self.invocations[place], self.attempts[place]));
+        self.places.remove(hash(self.invocations[place], self.attempts[place]), place);
     }
 }
 
