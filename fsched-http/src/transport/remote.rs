@@ -116,7 +116,7 @@ impl Remote {
         if found.is_fresh(now) {
             return Some(found);
         }
-        // Those below were idle for longer.
+        // Those below were hardly made later, and were idle for longer.
         here.clear();
         None
     }
@@ -131,6 +131,11 @@ impl Remote {
         let runtime = Handle::current();
         // Why it ended is told to whoever waits for an answer.
         let task = runtime.spawn(async { drop(line.await) });
+        // What ended meanwhile is forgotten, with the runtimes that did.
+        self.idle.lock().retain(|_, idle| {
+            idle.retain(|connection| !connection.sender.is_closed());
+            !idle.is_empty()
+        });
         let now = Instant::now();
         Ok(Connection { sender, runtime: runtime.id(), task: task.abort_handle(), made: now, used: now })
     }

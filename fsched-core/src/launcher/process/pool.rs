@@ -38,7 +38,9 @@ struct State {
 struct Pool {
     /// The one that was busy last is the first to be used: its caches are warm.
     idle: Vec<Arc<Mailbox>>,
-    /// What waits for a thread, because no further one could be started.
+    /// How many have told their exit and tidy up: they come back within microseconds.
+    tidying: usize,
+    /// What waits for a thread, because one is about to be free or no further one could be started.
     backlog: VecDeque<Message>,
     threads: u32,
 }
@@ -87,9 +89,12 @@ impl Pools {
     /// Has a thread of `place` run the job.
     pub(super) fn run(&self, shared: &Arc<Shared>, place: Place, job: Job) {
         let mut state = self.places.lock();
-        let idle = state.places.entry(place).or_default().idle.pop();
-        let mailbox = match idle {
+        let pool = state.places.entry(place).or_default();
+        let mailbox = match pool.idle.pop() {
             Some(mailbox) => mailbox,
+            None if pool.tidying > pool.backlog.len() => {
+                return pool.backlog.push_back(Message::Run(job));
+            }
             None => {
                 let mailbox = Arc::new(Mailbox::default());
                 match state.start(shared, place, &mailbox, None) {
@@ -100,6 +105,12 @@ impl Pools {
         };
         drop(state);
         mailbox.put(Message::Run(job));
+    }
+
+    /// How many threads there are.
+    #[cfg(test)]
+    pub(super) fn threads(&self) -> u32 {
+        self.places.lock().places.values().map(|pool| pool.threads).sum()
     }
 
     /// Has any thread refuse the job.
@@ -126,12 +137,18 @@ impl Pools {
         }
     }
 
+    /// A thread of `place` is about to tell an exit, which may be answered by the next job before it has tidied up.
+    fn tidies(&self, place: Place) {
+        self.places.lock().places.entry(place).or_default().tidying += 1;
+    }
+
     /// What a thread does next; none: it ends.
-    fn next(&self, place: Place, mailbox: &Arc<Mailbox>) -> Option<Message> {
+    fn next(&self, place: Place, mailbox: &Arc<Mailbox>, tidied: bool) -> Option<Message> {
         {
             let mut state = self.places.lock();
             let closed = state.closed;
             let pool = state.places.entry(place).or_default();
+            pool.tidying -= usize::from(tidied);
             if let Some(message) = pool.backlog.pop_front() {
                 return Some(message);
             }
@@ -232,12 +249,13 @@ fn live(
         message => Some(message),
     };
     while let Some(now) = message {
+        let tidied = matches!(now, Message::Run(_));
         match now {
-            Message::Run(job) => runner.run(job),
+            Message::Run(job) => runner.run(job, || shared.pools.tidies(place)),
             Message::Refuse(job, reason) => job.refuse(shared, reason),
             Message::Quit => break,
         }
-        message = shared.pools.next(place, mailbox);
+        message = shared.pools.next(place, mailbox, tidied);
     }
     runner.end();
 }

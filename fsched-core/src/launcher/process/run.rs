@@ -186,8 +186,8 @@ impl Runner {
         }
     }
 
-    /// Runs one function from start to end.
-    pub(super) fn run(&mut self, mut job: Job) {
+    /// Runs one function from start to end. `tells` is called before the exit is told.
+    pub(super) fn run(&mut self, mut job: Job, tells: impl FnOnce()) {
         let number = self.shared.next_launch();
         let (exit, mut scratch) = match self.scratch.take() {
             Ok(scratch) => (self.run_in(&scratch, number, &mut job), Some(scratch)),
@@ -200,6 +200,7 @@ impl Runner {
             self.scratch.give_back(&scratch);
         }
         job.running.over();
+        tells();
         job.finish(&Arc::clone(&self.shared), exit);
         // Whoever was told may have been woken on this CPU: it goes first.
         thread::yield_now();

@@ -248,6 +248,26 @@ fn dropping_ends_what_runs_and_leaves_nothing() {
 }
 
 #[test]
+fn who_follows_at_once_gets_the_thread_that_is_about_to_be_free() {
+    fn run(launcher: &Arc<ProcessLauncher>, file: ContentHash, left: u64, done: mpsc::Sender<Exit>) {
+        let next = Arc::clone(launcher);
+        let on_exit = move |exit| match left {
+            0 => done.send(exit).unwrap(),
+            _ => run(&next, file, left - 1, done),
+        };
+        launcher.launch(launch(left, file), Box::new(on_exit));
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(dir.path());
+    let file = install(&config.files_dir, b"#!/bin/sh\n", 0o755);
+    let launcher = Arc::new(ProcessLauncher::new(config).unwrap());
+    let (done, last) = mpsc::channel();
+    run(&launcher, file, 20, done);
+    assert_eq!(last.recv_timeout(Duration::from_secs(60)).unwrap().kind, ExitKind::Exited(0));
+    assert_eq!(launcher.shared.pools.threads(), 1);
+}
+
+#[test]
 fn a_launcher_that_is_closed_leaves_nothing_though_others_hold_it() {
     let dir = tempfile::tempdir().unwrap();
     let config = config(dir.path());
