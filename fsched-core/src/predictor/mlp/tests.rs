@@ -241,11 +241,11 @@ fn a_benchmark_shows_how_bad_it_gets_and_not_only_what_is_enough() {
 }
 
 /// A function as it is pushed.
-fn pushed(id: u64, name: &str, command: &str) -> function::Function {
-    function::Function {
+fn pushed(id: u64, name: &str, command: &str) -> PushedFunction {
+    PushedFunction {
         id: FunctionId(id),
         version: 1,
-        spec: function::FunctionSpec {
+        spec: crate::function::FunctionSpec {
             tenant: Default::default(),
             name: name.parse().unwrap(),
             file: crate::id::ContentHash([0; 32]),
