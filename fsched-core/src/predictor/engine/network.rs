@@ -1,6 +1,7 @@
 //! The learnt part's forward pass, without candle.
 
 use std::ops::Range;
+use std::slice::from_ref;
 
 use super::features::{Case, FEATURES};
 use super::shape::GRID;
@@ -35,12 +36,13 @@ impl Network {
         ]
     }
 
-    /// The score of every grid point; `runs` are those of the features.
-    fn scores(&self, case: &Case, runs: &[Run]) -> [f32; GRID] {
+    /// The score of every grid point.
+    #[inline(always)]
+    fn scores(&self, case: &Case, split: &Split) -> [f32; GRID] {
         let mut hidden = [[0.0f32; GRID]; HIDDEN.0];
-        layer(&self.first, &self.first_bias, &case.features, runs, &mut hidden);
+        layer(&self.first, &self.first_bias, &case.features, &split.same, &split.varying, &mut hidden);
         let mut deeper = [[0.0f32; GRID]; HIDDEN.1];
-        layer(&self.second, &self.second_bias, &hidden, &[(0..HIDDEN.0, Kind::Any)], &mut deeper);
+        layer(&self.second, &self.second_bias, &hidden, &[], from_ref(&(0..HIDDEN.0)), &mut deeper);
         let mut scores = [0.0f32; GRID];
         for (row, &weight) in deeper.iter().zip(&self.last) {
             add(&mut scores, row, weight);
@@ -49,74 +51,88 @@ impl Network {
     }
 }
 
+/// A forward pass with the widest vectors that a machine has.
+struct Forward<'a> {
+    network: &'a Network,
+    case: &'a Case,
+    split: &'a Split,
+}
+
+impl pulp::WithSimd for Forward<'_> {
+    type Output = [f32; GRID];
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) -> Self::Output {
+        self.network.scores(self.case, self.split)
+    }
+}
+
+/// How many outputs are worked out at once: each row of the input is loaded once for all, and their sums stay in registers.
+const AT_ONCE: usize = 3;
+
+const _: () = assert!(HIDDEN.0.is_multiple_of(AT_ONCE) && HIDDEN.1.is_multiple_of(AT_ONCE), "no output is left over");
+
 /// `relu(W x + b)` for every grid point; grid points lie side by side, so that it is vectors all the way.
-fn layer(weights: &[f32], bias: &[f32], input: &[[f32; GRID]], runs: &[Run], output: &mut [[f32; GRID]]) {
+#[inline(always)]
+fn layer(
+    weights: &[f32],
+    bias: &[f32],
+    input: &[[f32; GRID]],
+    same: &[Range<usize>],
+    varying: &[Range<usize>],
+    output: &mut [[f32; GRID]],
+) {
     let width = input.len();
-    let relu = |sums: [f32; GRID]| sums.map(|sum| sum.max(0.0));
-    // Two outputs at once: each row of the input is loaded once for both, and both sums stay in registers.
-    let pairs = output.chunks_exact_mut(2).zip(weights.chunks_exact(2 * width)).zip(bias.chunks_exact(2));
-    for ((out, weights), bias) in pairs {
-        let (mut one, mut other) = ([bias[0]; GRID], [bias[1]; GRID]);
-        let (weights, more) = weights.split_at(width);
-        for (rows, kind) in runs {
-            let rows = input[rows.clone()].iter().zip(&weights[rows.clone()]).zip(&more[rows.clone()]);
-            match kind {
-                Kind::Nothing => {}
-                Kind::Same => rows.for_each(|((row, &weight), &another)| {
-                    let (weight, another) = (weight * row[0], another * row[0]);
-                    one.iter_mut().for_each(|out| *out += weight);
-                    other.iter_mut().for_each(|out| *out += another);
-                }),
-                Kind::Any => rows.for_each(|((row, &weight), &another)| {
-                    add(&mut one, row, weight);
-                    add(&mut other, row, another);
-                }),
+    let outputs = output.chunks_exact_mut(AT_ONCE);
+    let parts = weights.chunks_exact(AT_ONCE * width).zip(bias.chunks_exact(AT_ONCE));
+    for (out, (weights, bias)) in outputs.zip(parts) {
+        let weights: [&[f32]; AT_ONCE] = std::array::from_fn(|k| &weights[k * width..][..width]);
+        let mut sums: [[f32; GRID]; AT_ONCE] = std::array::from_fn(|k| {
+            let same = same.iter().flat_map(Clone::clone);
+            [same.fold(bias[k], |sum, i| sum + weights[k][i] * input[i][0]); GRID]
+        });
+        for rows in varying {
+            for i in rows.clone() {
+                for (sum, weights) in sums.iter_mut().zip(weights) {
+                    add(sum, &input[i], weights[i]);
+                }
             }
         }
-        (out[0], out[1]) = (relu(one), relu(other));
-    }
-}
-
-/// What a row of input says of the grid points: of many the same, or nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Nothing,
-    Same,
-    Any,
-}
-
-impl Kind {
-    fn of(row: &[f32; GRID]) -> Self {
-        let first = row[0];
-        // Most that differ do so at the end.
-        if row[GRID - 1] != first || row.iter().any(|value| *value != first) {
-            Self::Any
-        } else if first == 0.0 {
-            Self::Nothing
-        } else {
-            Self::Same
+        for (out, sum) in out.iter_mut().zip(sums) {
+            *out = sum.map(|sum| sum.max(0.0));
         }
     }
 }
 
-/// Neighbouring rows of a kind.
-type Run = (Range<usize>, Kind);
-
-fn runs(input: &[[f32; GRID]]) -> Vec<Run> {
-    let mut runs: Vec<Run> = Vec::new();
-    for (i, row) in input.iter().enumerate() {
-        let kind = Kind::of(row);
-        match runs.last_mut() {
-            Some((rows, same)) if *same == kind => rows.end = i + 1,
-            _ => runs.push((i..i + 1, kind)),
-        }
-    }
-    runs
+/// Which rows of an input say the same of all grid points, and which do not; what says nothing is left out.
+#[derive(Debug, Default)]
+struct Split {
+    same: Vec<Range<usize>>,
+    varying: Vec<Range<usize>>,
 }
 
-const _: () =
-    assert!(HIDDEN.0.is_multiple_of(2) && HIDDEN.1.is_multiple_of(2), "outputs are worked out in pairs");
+impl Split {
+    fn of(input: &[[f32; GRID]]) -> Self {
+        let mut split = Self::default();
+        for (i, row) in input.iter().enumerate() {
+            let first = row[0];
+            // Most that differ do so at the end.
+            let varies = row[GRID - 1] != first || row.iter().any(|value| *value != first);
+            let kind = match (varies, first == 0.0) {
+                (true, _) => &mut split.varying,
+                (false, true) => continue,
+                (false, false) => &mut split.same,
+            };
+            match kind.last_mut() {
+                Some(rows) if rows.end == i => rows.end = i + 1,
+                _ => kind.push(i..i + 1),
+            }
+        }
+        split
+    }
+}
 
+#[inline(always)]
 fn add(out: &mut [f32; GRID], row: &[f32; GRID], weight: f32) {
     for (out, value) in out.iter_mut().zip(row) {
         *out += weight * value;
@@ -126,9 +142,10 @@ fn add(out: &mut [f32; GRID], row: &[f32; GRID], weight: f32) {
 /// How likely each grid point is the fewest that are good enough: softmax over those possible, averaged over networks.
 pub fn needs(networks: &[Network], case: &Case) -> [f64; GRID] {
     let mut mean = [0.0; GRID];
-    let runs = runs(&case.features);
+    let split = Split::of(&case.features);
+    let arch = pulp::Arch::new();
     for network in networks {
-        let scores = network.scores(case, &runs);
+        let scores = arch.dispatch(Forward { network, case, split: &split });
         let possible =
             || scores.iter().zip(case.possible).filter(|(_, possible)| *possible).map(|(s, _)| f64::from(*s));
         let most = possible().fold(f64::NEG_INFINITY, f64::max);
