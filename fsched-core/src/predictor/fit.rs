@@ -1,5 +1,7 @@
 //! A curve through what was measured, with an interval, answered at any number of bytes.
 
+use std::sync::Arc;
+
 use crate::cache::Bytes;
 use crate::curve::{Curve, CurvePoint, Provenance};
 use crate::predictor::history::{Summary, sane_seconds};
@@ -52,7 +54,7 @@ const MIB: f64 = (1 << 20) as f64;
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Fit {
     /// By rising cache; at least one.
-    points: Vec<(f64, Estimate)>,
+    points: Arc<[(f64, Estimate)]>,
     pub(super) provenance: Provenance,
 }
 
@@ -72,20 +74,20 @@ impl Fit {
                 Estimate { seconds, low: own.low.min(fitted.low), high: own.high.max(fitted.high) };
             (cache.0.max(1) as f64, estimate)
         });
-        let points: Vec<_> = points.collect();
+        let points: Arc<[_]> = points.collect();
         let (first, last) = (points.first()?.0, points.last()?.0);
         let provenance = if is_curve(first, last) { Provenance::Measured } else { Provenance::Prior };
         Some(Self { points, provenance })
     }
 
     /// Through these points, by rising cache, whose times never rise; `None` where there are none.
-    pub(super) fn of(points: Vec<(f64, Estimate)>, provenance: Provenance) -> Option<Self> {
+    pub(super) fn of(points: Arc<[(f64, Estimate)]>, provenance: Provenance) -> Option<Self> {
         (!points.is_empty()).then_some(Self { points, provenance })
     }
 
     /// One known time, and the prior's shape around it.
     pub(super) fn through(cache: Bytes, estimate: Estimate) -> Self {
-        Self { points: vec![(cache.0.max(1) as f64, estimate)], provenance: Provenance::Prior }
+        Self { points: [(cache.0.max(1) as f64, estimate)].into(), provenance: Provenance::Prior }
     }
 
     /// The last point: most cache.

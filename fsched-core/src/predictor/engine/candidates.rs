@@ -1,6 +1,6 @@
 //! What physics makes of what was seen: candidate curves for an input size.
 
-use super::scaling::{EXPONENTS, Local, Scaling, doubt, exponent};
+use super::scaling::{Local, Scaling, doubt};
 use super::shape::{FULL, GRID, Point, Seen, Shape, between, crossing, join, need, read, settle};
 use super::spots::{self, Spot};
 
@@ -95,7 +95,7 @@ impl Known {
             let local = scaling.around(size);
             Some(match (at.checked_sub(1).map(|at| &scaling.sizes[at]), scaling.sizes.get(at + 1)) {
                 (Some(below), Some(above)) => warp(below, above, &local, size),
-                _ => scaling.without_size(size).mixture(&local, size, super::shape::GOOD_ENOUGH).median,
+                _ => scaling.without_size(size).mixture(&local, size, |_| FULL).median,
             })
         };
         match &self.kernel {
@@ -192,14 +192,14 @@ impl Candidates {
         let local = scaling.around(size);
         let (a, b) = (local.mean_exponent(), local.mean_work());
         let level = |shape: &Shape, from: f64| shape.map(|t| t + b * (size - from));
-        let whole = scaling.mixture(&local, size, tolerance);
+        let whole = scaling.mixture(&local, size, |shape| need(shape, tolerance));
         let (mixture, mut needs) = (whole.median, whole.needs);
         let kernel = match &known.kernel {
             Some((startup, kernel)) => {
-                let local = kernel.around(size);
-                let rest = kernel.mixture(&local, size, tolerance).median;
-                needs = kernel_needs(startup, kernel, &local, size, tolerance);
-                with(&rest, startup)
+                let together = WithStartup::new(startup, tolerance);
+                let rest = kernel.mixture(&kernel.around(size), size, |shape| together.need(shape));
+                needs = rest.needs;
+                with(&rest.median, startup)
             }
             None => mixture,
         };
@@ -218,10 +218,12 @@ impl Candidates {
             let share = ((size - n) / (m - n)).clamp(-1.0, 2.0);
             fixed = std::array::from_fn(|i| low[i] + share * (high[i] - low[i]));
             settle(&mut fixed);
-            transported = transport(low, high, share);
-            if let Some((startup, kernel)) = &known.kernel {
-                transported = with(&transport(&kernel.sizes[one].1, &kernel.sizes[other].1, share), startup);
-            }
+            transported = match &known.kernel {
+                Some((startup, rest)) => {
+                    with(&transport(&rest.sizes[one].1, &rest.sizes[other].1, share), startup)
+                }
+                None => transport(low, high, share),
+            };
             if below.is_some() && above.is_some() {
                 warped = match &known.kernel {
                     Some((startup, rest)) => {
@@ -325,18 +327,30 @@ pub fn bracket(points: &[Point], tolerance: f64) -> (f64, f64) {
     (good.checked_sub(1).map_or(0.0, |i| points[i].0), points[good].0)
 }
 
-/// How likely each number of units is the fewest good enough, where start-up does not move.
-fn kernel_needs(startup: &Shape, kernel: &Scaling, local: &Local, size: f64, tolerance: f64) -> [f64; GRID] {
-    let mut needs = [0.0; GRID];
-    for i in 0..EXPONENTS {
-        let weight = local.weights[i];
-        if weight >= 0.01 {
-            let moved = kernel.moved(exponent(i), local.work[i], size);
-            needs[need(&with(&moved, startup), tolerance)] += weight;
-        }
+/// Tells the fewest units that are good enough with start-up added to a kernel's curve.
+struct WithStartup {
+    /// Seconds.
+    startup: Shape,
+    /// How much slower than the best is still good enough.
+    ratio: f64,
+}
+
+impl WithStartup {
+    fn new(startup: &Shape, tolerance: f64) -> Self {
+        Self { startup: startup.map(f64::exp), ratio: (tolerance + 1e-12).exp() }
     }
-    let sum: f64 = needs.iter().sum();
-    needs.map(|p| p / sum)
+
+    fn need(&self, kernel: &Shape) -> usize {
+        let seconds = |k: usize| kernel[k].exp() + self.startup[k];
+        let bound = seconds(FULL) * self.ratio;
+        // Neither rises, so where both together are good enough they stay so.
+        let (mut least, mut enough) = (0, FULL);
+        while least < enough {
+            let middle = usize::midpoint(least, enough);
+            if seconds(middle) <= bound { enough = middle } else { least = middle + 1 }
+        }
+        enough
+    }
 }
 
 /// How many levels of time a warp follows.

@@ -4,8 +4,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
 use std::collections::{BTreeMap, HashMap};
 
-use super::features::FEATURES;
-use super::network::{HIDDEN, Network};
+use super::network::{Network, PARTS};
 use super::situation::Situation;
 
 /// How far a time may lie from the predicted one in 90 % of cases, in units of the spread: below and above.
@@ -73,8 +72,8 @@ impl Model {
         let mut tensors: BTreeMap<String, (Vec<usize>, Vec<u8>)> = BTreeMap::new();
         let bytes = |values: &[f32]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
         for (k, network) in self.networks.iter().enumerate() {
-            for (name, shape, values) in network.parts() {
-                tensors.insert(format!("{k}.{name}"), (shape, bytes(values)));
+            for ((name, shape), values) in PARTS.iter().zip(network.parts()) {
+                tensors.insert(format!("{k}.{name}"), (shape.to_vec(), bytes(&values)));
             }
         }
         let calibration: Vec<f32> =
@@ -122,14 +121,12 @@ impl Model {
             if k > 0 && file.tensor(&name("first")).is_err() {
                 break;
             }
-            used += 5;
-            networks.push(Network {
-                first: numbers(&name("first"), &[HIDDEN.0, FEATURES])?,
-                first_bias: numbers(&name("first_bias"), &[HIDDEN.0])?,
-                second: numbers(&name("second"), &[HIDDEN.1, HIDDEN.0])?,
-                second_bias: numbers(&name("second_bias"), &[HIDDEN.1])?,
-                last: numbers(&name("last"), &[HIDDEN.1])?,
-            });
+            used += PARTS.len();
+            let mut parts = [const { Vec::new() }; PARTS.len()];
+            for (part, (of, shape)) in parts.iter_mut().zip(PARTS) {
+                *part = numbers(&name(of), shape)?;
+            }
+            networks.push(Network::of_parts(&parts));
         }
         let pairs = numbers("calibration", &[Situation::ALL.len(), 2])?;
         if let Some(name) = file.names().into_iter().find(|_| file.len() != used) {

@@ -12,37 +12,53 @@ pub const HIDDEN: (usize, usize) = (24, 12);
 /// One network: features to a score of every grid point.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Network {
-    /// Weights of the first layer, by output, then by input.
-    pub first: Vec<f32>,
+    /// Weights of the first layer, by input, then by output.
+    pub first: Vec<[f32; HIDDEN.0]>,
     /// Its biases.
-    pub first_bias: Vec<f32>,
+    pub first_bias: [f32; HIDDEN.0],
     /// Weights of the second layer.
-    pub second: Vec<f32>,
+    pub second: Vec<[f32; HIDDEN.1]>,
     /// Its biases.
-    pub second_bias: Vec<f32>,
+    pub second_bias: [f32; HIDDEN.1],
     /// Weights of the last layer, which has one output. A bias would change no answer.
-    pub last: Vec<f32>,
+    pub last: [f32; HIDDEN.1],
 }
 
+/// The name and the shape of each part of a network, in the order that [`Network::of_parts`] takes them in; matrices by output, then by
+/// input.
+pub(super) const PARTS: [(&str, &[usize]); 5] = [
+    ("first", &[HIDDEN.0, FEATURES]),
+    ("first_bias", &[HIDDEN.0]),
+    ("second", &[HIDDEN.1, HIDDEN.0]),
+    ("second_bias", &[HIDDEN.1]),
+    ("last", &[HIDDEN.1]),
+];
+
 impl Network {
-    /// Name, shape and values of each part.
-    pub(super) fn parts(&self) -> [(&'static str, Vec<usize>, &[f32]); 5] {
-        [
-            ("first", vec![HIDDEN.0, FEATURES], &self.first),
-            ("first_bias", vec![HIDDEN.0], &self.first_bias),
-            ("second", vec![HIDDEN.1, HIDDEN.0], &self.second),
-            ("second_bias", vec![HIDDEN.1], &self.second_bias),
-            ("last", vec![HIDDEN.1], &self.last),
-        ]
+    /// Of the values of its [`PARTS`], which have these shapes.
+    pub(super) fn of_parts(values: &[Vec<f32>; PARTS.len()]) -> Self {
+        let [first, first_bias, second, second_bias, last] = values;
+        Self {
+            first: by_input(first),
+            first_bias: std::array::from_fn(|i| first_bias[i]),
+            second: by_input(second),
+            second_bias: std::array::from_fn(|i| second_bias[i]),
+            last: std::array::from_fn(|i| last[i]),
+        }
+    }
+
+    /// The values of its [`PARTS`].
+    pub(super) fn parts(&self) -> [Vec<f32>; PARTS.len()] {
+        let Self { first, first_bias, second, second_bias, last } = self;
+        [by_output(first), first_bias.to_vec(), by_output(second), second_bias.to_vec(), last.to_vec()]
     }
 
     /// The score of every grid point.
     #[inline(always)]
     fn scores(&self, case: &Case, split: &Split) -> [f32; GRID] {
-        let mut hidden = [[0.0f32; GRID]; HIDDEN.0];
-        layer(&self.first, &self.first_bias, &case.features, &split.same, &split.varying, &mut hidden);
-        let mut deeper = [[0.0f32; GRID]; HIDDEN.1];
-        layer(&self.second, &self.second_bias, &hidden, &[], from_ref(&(0..HIDDEN.0)), &mut deeper);
+        let Split { same, varying } = split;
+        let hidden = layer(&self.first, &self.first_bias, &case.features, same, varying);
+        let deeper = layer(&self.second, &self.second_bias, &hidden, &[], from_ref(&(0..HIDDEN.0)));
         let mut scores = [0.0f32; GRID];
         for (row, &weight) in deeper.iter().zip(&self.last) {
             add(&mut scores, row, weight);
@@ -70,38 +86,46 @@ impl pulp::WithSimd for Forward<'_> {
 /// How many outputs are worked out at once: each row of the input is loaded once for all, and their sums stay in registers.
 const AT_ONCE: usize = 3;
 
-const _: () = assert!(HIDDEN.0.is_multiple_of(AT_ONCE) && HIDDEN.1.is_multiple_of(AT_ONCE), "no output is left over");
+const _: () =
+    assert!(HIDDEN.0.is_multiple_of(AT_ONCE) && HIDDEN.1.is_multiple_of(AT_ONCE), "no output is left over");
 
 /// `relu(W x + b)` for every grid point; grid points lie side by side, so that it is vectors all the way.
 #[inline(always)]
-fn layer(
-    weights: &[f32],
-    bias: &[f32],
+fn layer<const OUT: usize>(
+    weights: &[[f32; OUT]],
+    bias: &[f32; OUT],
     input: &[[f32; GRID]],
     same: &[Range<usize>],
     varying: &[Range<usize>],
-    output: &mut [[f32; GRID]],
-) {
-    let width = input.len();
-    let outputs = output.chunks_exact_mut(AT_ONCE);
-    let parts = weights.chunks_exact(AT_ONCE * width).zip(bias.chunks_exact(AT_ONCE));
-    for (out, (weights, bias)) in outputs.zip(parts) {
-        let weights: [&[f32]; AT_ONCE] = std::array::from_fn(|k| &weights[k * width..][..width]);
-        let mut sums: [[f32; GRID]; AT_ONCE] = std::array::from_fn(|k| {
-            let same = same.iter().flat_map(Clone::clone);
-            [same.fold(bias[k], |sum, i| sum + weights[k][i] * input[i][0]); GRID]
-        });
-        for rows in varying {
-            for i in rows.clone() {
-                for (sum, weights) in sums.iter_mut().zip(weights) {
-                    add(sum, &input[i], weights[i]);
+) -> [[f32; GRID]; OUT] {
+    let rows = |of: &Range<usize>| input[of.clone()].iter().zip(&weights[of.clone()]);
+    let mut level = *bias;
+    for (row, weights) in same.iter().flat_map(rows) {
+        level.iter_mut().zip(weights).for_each(|(level, weight)| *level += weight * row[0]);
+    }
+    let mut output = [[0.0; GRID]; OUT];
+    for (k, out) in output.as_chunks_mut::<AT_ONCE>().0.iter_mut().enumerate() {
+        let mut sums = level.as_chunks::<AT_ONCE>().0[k].map(|level| [level; GRID]);
+        for of in varying {
+            for (row, weights) in rows(of) {
+                let weights = weights.as_chunks::<AT_ONCE>().0[k];
+                for i in 0..AT_ONCE {
+                    add(&mut sums[i], row, weights[i]);
                 }
             }
         }
-        for (out, sum) in out.iter_mut().zip(sums) {
-            *out = sum.map(|sum| sum.max(0.0));
-        }
+        *out = sums.map(|sum| sum.map(|sum| sum.max(0.0)));
     }
+    output
+}
+
+fn by_input<const OUT: usize>(by_output: &[f32]) -> Vec<[f32; OUT]> {
+    let width = by_output.len() / OUT;
+    (0..width).map(|i| std::array::from_fn(|k| by_output[k * width + i])).collect()
+}
+
+fn by_output<const OUT: usize>(by_input: &[[f32; OUT]]) -> Vec<f32> {
+    (0..OUT).flat_map(|k| by_input.iter().map(move |weights| weights[k])).collect()
 }
 
 /// Which rows of an input say the same of all grid points, and which do not; what says nothing is left out.
@@ -157,4 +181,60 @@ pub fn needs(networks: &[Network], case: &Case) -> [f64; GRID] {
         }
     }
     mean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::candidates::CANDIDATES;
+    use super::super::random::Random;
+    use super::*;
+
+    fn random(count: usize, random: &mut Random) -> Vec<f32> {
+        (0..count).map(|_| random.signed()).collect()
+    }
+
+    /// Some features say nothing, some the same of all grid points.
+    fn case(numbers: &mut Random) -> Case {
+        let mut features = [[0.0; GRID]; FEATURES];
+        for (i, row) in features.iter_mut().enumerate() {
+            match i % 3 {
+                0 => {}
+                1 => *row = [numbers.signed(); GRID],
+                _ => row.iter_mut().for_each(|value| *value = numbers.signed()),
+            }
+        }
+        Case { features, possible: [true; GRID], candidates: [[0.0; GRID]; CANDIDATES] }
+    }
+
+    #[test]
+    fn scores_are_what_the_sums_written_out_are() {
+        let mut numbers = Random::new(7);
+        let parts = PARTS.map(|(_, shape)| random(shape.iter().product(), &mut numbers));
+        let network = Network::of_parts(&parts);
+        assert_eq!(network.parts(), parts);
+        let case = case(&mut numbers);
+        let plain = |weights: &[f32], bias: &[f32], input: &[f64]| -> Vec<f64> {
+            let rows = weights.chunks(input.len()).zip(bias);
+            let sum = |(row, bias): (&[f32], &f32)| {
+                f64::from(*bias) + row.iter().zip(input).map(|(w, x)| f64::from(*w) * x).sum::<f64>()
+            };
+            rows.map(sum).collect()
+        };
+        let relu =
+            |values: Vec<f64>| -> Vec<f64> { values.into_iter().map(|value| value.max(0.0)).collect() };
+        let scores = network.scores(&case, &Split::of(&case.features));
+        for (i, score) in scores.iter().enumerate() {
+            let input: Vec<f64> = case.features.iter().map(|row| f64::from(row[i])).collect();
+            let hidden = relu(plain(&parts[0], &parts[1], &input));
+            let deeper = relu(plain(&parts[2], &parts[3], &hidden));
+            let expected = plain(&parts[4], &[0.0], &deeper)[0];
+            assert!((f64::from(*score) - expected).abs() < 1e-3, "{i}: {score} {expected}");
+        }
+        let wide = pulp::Arch::new().dispatch(Forward {
+            network: &network,
+            case: &case,
+            split: &Split::of(&case.features),
+        });
+        assert_eq!(wide, scores, "however wide the vectors are");
+    }
 }

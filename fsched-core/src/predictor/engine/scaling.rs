@@ -253,8 +253,8 @@ impl Scaling {
         shape
     }
 
-    /// What all exponents together say of a size.
-    pub fn mixture(&self, local: &Local, size: f64, tolerance: f64) -> Mixture {
+    /// What all exponents together say of a size; `need` says which grid point of a curve is the fewest good enough.
+    pub fn mixture(&self, local: &Local, size: f64, need: impl Fn(&Shape) -> usize) -> Mixture {
         let mut needs = [0.0; GRID];
         let mut shapes: [(f64, Shape); EXPONENTS] = [(0.0, [0.0; GRID]); EXPONENTS];
         let mut count = 0;
@@ -264,7 +264,7 @@ impl Scaling {
                 continue;
             }
             let shape = self.moved(exponent(i), local.work[i], size);
-            needs[super::shape::need(&shape, tolerance)] += weight;
+            needs[need(&shape)] += weight;
             shapes[count] = (weight, shape);
             count += 1;
         }

@@ -91,7 +91,7 @@ fn the_model_that_is_shipped_can_be_read_and_survives_its_bytes() {
 fn a_model_with_a_number_that_is_not_finite_is_refused() {
     for bad in [f32::NAN, f32::INFINITY, 1e9] {
         let mut model = Model::pretrained();
-        model.networks[0].second[3] = bad;
+        model.networks[0].second[0][3] = bad;
         assert!(matches!(Model::read(&model.write()), Err(ModelError::Number(name)) if name == "0.second"));
     }
     let mut model = Model::pretrained();

@@ -133,11 +133,6 @@ fn train_one(
         progress();
     }
     let read = |v: &Var| v.as_tensor().to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>();
-    Ok(Network {
-        first: read(&vars[0])?,
-        first_bias: read(&vars[1])?,
-        second: read(&vars[2])?,
-        second_bias: read(&vars[3])?,
-        last: read(&vars[4])?,
-    })
+    let parts = [read(&vars[0])?, read(&vars[1])?, read(&vars[2])?, read(&vars[3])?, read(&vars[4])?];
+    Ok(Network::of_parts(&parts))
 }

@@ -53,6 +53,8 @@ pub(super) struct Drawn {
 /// What was seen at one size.
 #[derive(Debug, Default)]
 pub(super) struct Own {
+    /// The newest run in them, counted in samples of the function.
+    as_of: u64,
     /// By units: where it shows a shape all of it, else the time with the most cache.
     pub(super) points: Vec<(f64, Estimate)>,
     /// How many runs there were, while they are few.
@@ -151,21 +153,29 @@ impl Function {
     /// Works out everything anew.
     fn work_out(&mut self) {
         self.since = 0;
+        let (unit, had_wide) = (self.across.unit, self.across.has_wide);
         self.across = std::mem::take(&mut self.across).again(&self.history);
-        let mut before = std::mem::take(&mut self.own);
-        let sizes: Vec<InputSize> = self.history.sizes().map(|(size, _)| size).collect();
-        for size in sizes {
-            let runs = before.remove(&size).map_or(0, |own| own.runs);
-            self.own.insert(size, Own { points: self.points_at(size), runs });
+        let same = unit == self.across.unit && had_wide == self.across.has_wide;
+        let mut own = std::mem::take(&mut self.own);
+        own.retain(|size, _| self.history.size(*size).is_some());
+        for (size, at) in self.history.sizes() {
+            let own = own.entry(size).or_default();
+            // Real times at these caches hang on nothing else.
+            let is_own = at.provenance() != Provenance::Simulated && at.measured().len() > 0;
+            if !(is_own && same && own.as_of == at.last_seen()) {
+                (own.points, own.as_of) = (self.points_at(size), at.last_seen());
+            }
         }
+        self.own = own;
         *self.asked.get_mut() = Asked::default();
     }
 
     fn work_out_at(&mut self, input_size: InputSize) {
         let points = self.points_at(input_size);
+        let as_of = self.history.size(input_size).map_or(0, AtSize::last_seen);
         let own = self.own.entry(input_size).or_default();
         if moved(&own.points, &points) {
-            own.points = points;
+            (own.points, own.as_of) = (points, as_of);
             self.asked.get_mut().curves.remove(&input_size);
         }
     }

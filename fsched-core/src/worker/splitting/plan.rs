@@ -15,6 +15,8 @@ const REFILL: f64 = 4e9;
 const LIGHT: f64 = 0.01;
 /// Who shares with whom is searched only where so much is left to run in all, as [`Sharer::left`] counts: a search takes up to 10 ms.
 const SEARCH: f64 = 2.0;
+/// Sums are not added up in the same order everywhere.
+const ROUNDING: f64 = 1e-9;
 /// Each round makes what is left to run shorter by more than a threshold, so there are few.
 const ROUNDS: usize = 16;
 
@@ -41,12 +43,16 @@ pub(super) fn plan(
     };
     let mut masks: Vec<WayMask> = sharers.iter().map(|sharer| sharer.mask).collect();
     let mut placed: Vec<bool> = sharers.iter().map(|sharer| !sharer.new).collect();
-    let mut cost = domain.cost(&masks);
+    let mut cost = None;
     let mut found = None;
     for _ in 0..ROUNDS {
-        match domain.better(cost, &masks, &placed) {
+        if !placed.contains(&false) && !domain.may_gain(&masks) {
+            debug_assert!(domain.better(domain.cost(&masks), &masks, &placed).is_none(), "some change pays");
+            break;
+        }
+        match domain.better(cost.unwrap_or_else(|| domain.cost(&masks)), &masks, &placed) {
             Some(better) => {
-                (cost, masks) = (better.cost, better.masks);
+                (cost, masks) = (Some(better.cost), better.masks);
                 found = Some(better.groups);
             }
             // A newcomer may have no better place than it has: as one who has it, it may be in the way of others.
@@ -146,6 +152,21 @@ struct Domain<'a> {
 }
 
 impl Domain<'_> {
+    /// Whether any change might be worth it, where all are placed: the threshold is charged for every mask that is left, so those who share one of
+    /// them have to gain more than that.
+    fn may_gain(&self, masks: &[WayMask]) -> bool {
+        let groups = Groups::by_mask(masks);
+        let least = |i: usize| match &self.sharers[i] {
+            Sharer { left, demand: Some(_), .. } => *left,
+            Sharer { left, slowdown, .. } => left * slowdown.at(self.room.ways()),
+        };
+        let gain = |first: usize| {
+            self.cost_of_mask(&groups, first, masks) - groups.members(first).map(least).sum::<f64>()
+        };
+        let fee = self.patience.threshold * self.all_left * (1.0 - ROUNDING);
+        groups.firsts().any(|first| gain(first) > fee)
+    }
+
     /// The masks that are worth changing to from these, which cost so much.
     fn better(&self, cost: f64, masks: &[WayMask], placed: &[bool]) -> Option<Better> {
         let (mut least, mut best) = (cost, None);
@@ -301,20 +322,19 @@ impl Domain<'_> {
     /// of each way.
     fn cost(&self, masks: &[WayMask]) -> f64 {
         let groups = Groups::by_mask(masks);
-        let part = |mask: WayMask| -> f64 {
-            let ways = (0..u32::BITS).filter(|way| mask.bits() >> way & 1 == 1);
-            let owners = |way: u32| masks.iter().filter(|other| other.bits() >> way & 1 == 1).count();
-            ways.map(|way| 1.0 / owners(way) as f64).sum()
-        };
-        let cost = |first: usize| {
-            let mask = masks[first];
-            if masks.iter().any(|other| *other != mask && other.overlaps(mask)) {
-                self.even_cost(groups.members(first), part(mask))
-            } else {
-                self.group_cost(&groups, first, mask.ways().get())
-            }
-        };
-        groups.firsts().map(cost).sum()
+        groups.firsts().map(|first| self.cost_of_mask(&groups, first, masks)).sum()
+    }
+
+    /// The same of those with one of the masks.
+    fn cost_of_mask(&self, groups: &Groups, first: usize, masks: &[WayMask]) -> f64 {
+        let mask = masks[first];
+        if !masks.iter().any(|other| *other != mask && other.overlaps(mask)) {
+            return self.group_cost(groups, first, mask.ways().get());
+        }
+        let ways = (0..u32::BITS).filter(|way| mask.bits() >> way & 1 == 1);
+        let owners = |way: u32| masks.iter().filter(|other| other.bits() >> way & 1 == 1).count();
+        let part = ways.map(|way| 1.0 / owners(way) as f64).sum();
+        self.even_cost(groups.members(first), part)
     }
 
     /// What a group costs that has so many ways to itself.
