@@ -1,4 +1,4 @@
-use crate::split::frontier::{Add, Combine, Max, PerWays, best_splits};
+use crate::split::frontier::{Add, Combine, Max, PerWays, find_best_splits};
 use crate::split::room::Pieces;
 use crate::split::{MAX_WAYS, Objective, Problem, Room, Runner, Solution, TooMany};
 
@@ -17,17 +17,18 @@ pub fn solve(problem: &Problem<'_>, objective: Objective) -> Result<Solution, To
         return Err(TooMany { runners: movable().count(), most: room.most_runners() });
     }
     let mut table = Table::of(room);
-    let weighted = |runner: &Runner<'_>, ways| runner.weight * runner.slowdown.at(ways);
-    let plain = |runner: &Runner<'_>, ways| runner.slowdown.at(ways);
+    let runners: Vec<&Runner<'_>> = movable().collect();
+    let weighted = |i: usize, ways| runners[i].weight * runners[i].slowdown.at(ways);
+    let plain = |i: usize, ways| runners[i].slowdown.at(ways);
     let (chosen, _) = match objective {
-        Objective::Sum => table.best::<Add>(movable().map(by_ways(weighted))),
-        Objective::Worst => table.best::<Max>(movable().map(by_ways(plain))),
+        Objective::Sum => table.best::<Add>(runners.len(), by_ways(weighted)),
+        Objective::Worst => table.best::<Max>(runners.len(), by_ways(plain)),
         Objective::WorstThenSum => {
-            let (_, worst) = table.best::<Max>(movable().map(by_ways(plain)));
-            let bounded = |runner: &Runner<'_>, ways| {
-                if runner.slowdown.at(ways) <= worst { weighted(runner, ways) } else { f64::INFINITY }
+            let (_, worst) = table.best::<Max>(runners.len(), by_ways(plain));
+            let bounded = |i: usize, ways| {
+                if plain(i, ways) <= worst { weighted(i, ways) } else { f64::INFINITY }
             };
-            table.best::<Add>(movable().map(by_ways(bounded)))
+            table.best::<Add>(runners.len(), by_ways(bounded))
         }
     };
     let mut chosen = chosen.into_iter();
@@ -38,8 +39,8 @@ pub fn solve(problem: &Problem<'_>, objective: Objective) -> Result<Solution, To
     Ok(Solution::of(problem, ways.collect()))
 }
 
-fn by_ways<'r>(cost: impl Fn(&Runner<'r>, u8) -> f64) -> impl Fn(&Runner<'r>) -> PerWays<f64> {
-    move |runner| std::array::from_fn(|ways| cost(runner, ways as u8))
+fn by_ways(cost: impl Fn(usize, u8) -> f64) -> impl Fn(usize, &mut PerWays<f64>) {
+    move |runner, costs| *costs = std::array::from_fn(|ways| cost(runner, ways as u8))
 }
 
 /// The dynamic programme for one room.
@@ -59,23 +60,29 @@ impl Table {
         Self { pieces, min: room.min(), ways, costs: Vec::new(), before: Vec::new() }
     }
 
-    /// The ways of each, and what they cost together; infinite where somebody cannot have any. There are no more than have room.
-    pub(super) fn best<C: Combine>(&mut self, costs: impl Iterator<Item = PerWays<f64>>) -> (Vec<u8>, f64) {
-        if self.pieces.len() == 1 { self.in_one_piece::<C>(costs) } else { self.in_pieces::<C>(costs) }
+    /// The ways of each of so many, and what they cost together; infinite where somebody cannot have any. There are no more than have room.
+    /// `cost` writes down what ways cost one of them.
+    pub(super) fn best<C: Combine>(
+        &mut self,
+        runners: usize,
+        cost: impl Fn(usize, &mut PerWays<f64>),
+    ) -> (Vec<u8>, f64) {
+        self.costs.resize(runners, [0.0; MAX_WAYS + 1]);
+        self.costs.iter_mut().enumerate().for_each(|(i, costs)| cost(i, costs));
+        if self.pieces.len() == 1 { self.in_one_piece::<C>() } else { self.in_pieces::<C>() }
     }
 
-    fn in_one_piece<C: Combine>(&mut self, all_costs: impl Iterator<Item = PerWays<f64>>) -> (Vec<u8>, f64) {
+    fn in_one_piece<C: Combine>(&mut self) -> (Vec<u8>, f64) {
         let Self { costs, before, .. } = self;
-        costs.clear();
-        costs.extend(all_costs);
         let (min, all) = (usize::from(self.min), usize::from(self.ways));
         let Some((last, others)) = costs.split_last() else { return (Vec::new(), 0.0) };
         // Of the last one only the whole room matters, and those after each keep the least.
-        before.clear();
-        before.push([0.0; MAX_WAYS + 1]);
+        before.resize(costs.len(), [0.0; MAX_WAYS + 1]);
+        before[0].fill(0.0);
         for (i, cost) in others.iter().enumerate() {
             let most = all.saturating_sub((costs.len() - 1 - i) * min);
-            before.push(best_splits::<C>(&before[i], cost, most as u8, self.min, i * min));
+            let (done, next) = before.split_at_mut(i + 1);
+            find_best_splits::<C>(&done[i], cost, most as u8, self.min, i * min, &mut next[0]);
         }
         let shares = |before: &PerWays<f64>, cost: &PerWays<f64>, left: usize, own: usize| {
             C::combine(before[left - own], cost[own])
@@ -98,7 +105,7 @@ impl Table {
     }
 
     /// The same over states: how much of each piece is used, as digits.
-    fn in_pieces<C: Combine>(&self, costs: impl Iterator<Item = PerWays<f64>>) -> (Vec<u8>, f64) {
+    fn in_pieces<C: Combine>(&self) -> (Vec<u8>, f64) {
         let mut strides = Vec::with_capacity(self.pieces.len());
         let mut states = 1_usize;
         for piece in self.pieces.iter() {
@@ -107,7 +114,7 @@ impl Table {
         }
         let mut best = vec![0.0; states];
         let mut choices: Vec<Vec<(u8, u8)>> = Vec::new();
-        for cost in costs {
+        for cost in &self.costs {
             let mut next = vec![f64::INFINITY; states];
             let mut choice = vec![(0, 0); states];
             for state in 0..states {

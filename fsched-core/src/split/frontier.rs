@@ -1,3 +1,6 @@
+use std::marker::PhantomData;
+use std::ops::RangeInclusive;
+
 use crate::split::{MAX_WAYS, Room, Runner};
 
 /// One value for every number of ways, 0 to 32.
@@ -104,36 +107,67 @@ pub(super) fn best_splits<C: Combine>(
     min: u8,
     taken: usize,
 ) -> PerWays<f64> {
-    let most = usize::from(most).min(MAX_WAYS);
-    let own = usize::from(min)..=most.saturating_sub(taken);
     let mut best = [f64::INFINITY; MAX_WAYS + 1];
-    let found = &mut best[..=most];
-    // A fixed width lets the compiler keep all of them in registers.
-    match most {
-        0..8 => found.copy_from_slice(&of_width::<C, 8>(before, cost, own)[..=most]),
-        8..16 => found.copy_from_slice(&of_width::<C, 16>(before, cost, own)[..=most]),
-        16..24 => found.copy_from_slice(&of_width::<C, 24>(before, cost, own)[..=most]),
-        _ => found.copy_from_slice(&of_width::<C, { MAX_WAYS + 1 }>(before, cost, own)[..=most]),
-    }
+    find_best_splits::<C>(before, cost, most, min, taken, &mut best);
     best
 }
 
-/// The same for `0..WIDTH` ways.
-fn of_width<C: Combine, const WIDTH: usize>(
+/// The same, written to `best`.
+pub(super) fn find_best_splits<C: Combine>(
     before: &PerWays<f64>,
     cost: &PerWays<f64>,
-    own: std::ops::RangeInclusive<usize>,
-) -> [f64; WIDTH] {
-    // Nobody has less than no ways.
-    let mut shifted = [f64::INFINITY; 2 * MAX_WAYS + 1];
-    shifted[MAX_WAYS..].copy_from_slice(before);
-    let mut best = [f64::INFINITY; WIDTH];
-    for own in own {
-        let cost = cost[own];
-        for (best, &rest) in best.iter_mut().zip(&shifted[MAX_WAYS - own..][..WIDTH]) {
-            let all = C::combine(rest, cost);
-            *best = if all < *best { all } else { *best };
+    most: u8,
+    min: u8,
+    taken: usize,
+    best: &mut PerWays<f64>,
+) {
+    let most = usize::from(most).min(MAX_WAYS);
+    let own = usize::from(min)..=most.saturating_sub(taken);
+    let widest = pulp::Arch::new();
+    let (found, beyond) = best.split_at_mut(most + 1);
+    // A fixed width lets the compiler keep all of them in registers.
+    match most {
+        0..8 => found.copy_from_slice(&widest.dispatch(Least::<C, 8>::new(before, cost, own))[..=most]),
+        8..16 => found.copy_from_slice(&widest.dispatch(Least::<C, 16>::new(before, cost, own))[..=most]),
+        16..24 => found.copy_from_slice(&widest.dispatch(Least::<C, 24>::new(before, cost, own))[..=most]),
+        _ => {
+            let least = widest.dispatch(Least::<C, { MAX_WAYS + 1 }>::new(before, cost, own));
+            found.copy_from_slice(&least[..=most]);
         }
     }
-    best
+    beyond.fill(f64::INFINITY);
+}
+
+/// The least for `0..WIDTH` ways, with the widest vectors that a machine has.
+struct Least<'a, C, const WIDTH: usize> {
+    before: &'a PerWays<f64>,
+    cost: &'a PerWays<f64>,
+    own: RangeInclusive<usize>,
+    combine: PhantomData<C>,
+}
+
+impl<'a, C, const WIDTH: usize> Least<'a, C, WIDTH> {
+    fn new(before: &'a PerWays<f64>, cost: &'a PerWays<f64>, own: RangeInclusive<usize>) -> Self {
+        Self { before, cost, own, combine: PhantomData }
+    }
+}
+
+impl<C: Combine, const WIDTH: usize> pulp::WithSimd for Least<'_, C, WIDTH> {
+    type Output = [f64; WIDTH];
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) -> Self::Output {
+        // Nobody has less than no ways.
+        let mut shifted = [f64::INFINITY; 2 * MAX_WAYS + 1];
+        shifted[MAX_WAYS..].copy_from_slice(self.before);
+        let mut best = [f64::INFINITY; WIDTH];
+        for own in self.own {
+            let cost = self.cost[own];
+            for (best, &rest) in best.iter_mut().zip(&shifted[MAX_WAYS - own..][..WIDTH]) {
+                let all = C::combine(rest, cost);
+                *best = if all < *best { all } else { *best };
+            }
+        }
+        best
+    }
 }

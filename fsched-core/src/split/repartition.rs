@@ -3,7 +3,7 @@
 use crate::cache::WayMask;
 use crate::split::exact::Table;
 use crate::split::frontier::{Add, PerWays};
-use crate::split::{MAX_WAYS, Room, Row, TooMany, Wanted, lay_out};
+use crate::split::{Room, Row, TooMany, Wanted, lay_out};
 
 /// One who runs in a domain, or is about to.
 #[derive(Debug, Clone, Copy)]
@@ -69,9 +69,9 @@ pub fn repartition(
     let plain: Vec<PerWays<f64>> =
         occupants.iter().map(|one| one.slowdown.values().map(|slowdown| one.left * slowdown)).collect();
     let mut best_sizes = |fee: f64, refill: f64, leave: bool| {
-        let costs =
-            occupants.iter().zip(&plain).map(move |(one, plain)| cost(one, plain, fee, refill, leave));
-        Some(table.best::<Add>(costs)).filter(|(_, all)| all.is_finite())
+        let cost =
+            |i: usize, costs: &mut PerWays<f64>| cost(&occupants[i], &plain[i], fee, refill, leave, costs);
+        Some(table.best::<Add>(occupants.len(), cost)).filter(|(_, all)| all.is_finite())
     };
     // No masks are charged less than the best sizes are, with the fee for every size that changes and the refill of every way that is
     // more: where a mask goes can only add to that.
@@ -107,19 +107,27 @@ const FEES: [f64; 4] = [1.0, 3.0, 10.0, 1e6];
 /// Sums are not added up in the same order everywhere.
 const ROUNDING: f64 = 1e-12;
 
-/// What sizes cost an occupant with a fee for another than it has and the refill of every way that is more; `plain` is what they cost without.
-fn cost(one: &Occupant<'_>, plain: &PerWays<f64>, fee: f64, refill: f64, leave: bool) -> PerWays<f64> {
+/// Writes down what sizes cost an occupant with a fee for another than it has and the refill of every way that is more; `plain` is what
+/// they cost without.
+fn cost(
+    one: &Occupant<'_>,
+    plain: &PerWays<f64>,
+    fee: f64,
+    refill: f64,
+    leave: bool,
+    costs: &mut PerWays<f64>,
+) {
     let had = one.mask.map_or(0, |mask| usize::from(mask.ways().get()));
-    let mut cost = *plain;
-    if had > 0 {
-        let left_alone = leave && one.ending;
-        cost = if left_alone { [f64::INFINITY; MAX_WAYS + 1] } else { cost.map(|cost| cost + fee) };
-        cost[had] = plain[had];
-    }
+    let fee = match (had, leave && one.ending) {
+        (0, _) => 0.0,
+        (_, true) => f64::INFINITY,
+        (_, false) => fee,
+    };
+    costs.iter_mut().zip(plain).for_each(|(cost, plain)| *cost = plain + fee);
+    costs[had] = plain[had];
     if refill > 0.0 {
-        cost[had..].iter_mut().zip(0_u8..).for_each(|(cost, more)| *cost += f64::from(more) * refill);
+        costs[had..].iter_mut().zip(0_u8..).for_each(|(cost, more)| *cost += f64::from(more) * refill);
     }
-    cost
 }
 
 /// Masks of these sizes.
