@@ -28,7 +28,7 @@ pub struct EvalArgs {
     #[arg(long, value_name = "NAME")]
     column: Vec<String>,
     /// What is known of the start-up of interpreted functions, by other functions' curves
-    #[arg(long, value_enum, default_value_t = StartUp::Libraries)]
+    #[arg(long, value_enum, default_value_t = StartUp::Runtime)]
     start_up: StartUp,
     /// Draw the best, the median and the worst case of each task there
     #[arg(long, value_name = "DIRECTORY")]
@@ -38,10 +38,10 @@ pub struct EvalArgs {
 /// What is known of the start-up of interpreted functions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum StartUp {
-    /// That of their runtime with the libraries that they load
-    Libraries,
     /// Those in their runtime, whatever they load: as much as a running master knows
     Runtime,
+    /// That of their runtime with the libraries that they load
+    Libraries,
     /// Nothing
     Nothing,
 }

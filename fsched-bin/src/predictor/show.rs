@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use fsched_core::predictor::engine::answer::Question;
 use fsched_core::predictor::engine::candidates::Known;
-use fsched_core::predictor::engine::dataset::startup;
+use fsched_core::predictor::engine::dataset::startups;
 use fsched_core::predictor::engine::model::Model;
 use fsched_core::predictor::engine::shape::{GOOD_ENOUGH, GRID, Seen};
 use serde_json::json;
@@ -72,13 +72,13 @@ fn prediction(
         let names: Vec<&str> = functions.iter().map(|f| f.name.as_str()).collect();
         bail!("there is no function {name:?}; there are {}", names.join(", "));
     };
-    let startup = startup(functions, name);
+    let startups = startups(functions, name);
     let others = function.curves.iter().filter(|(n, _)| *n != input_size);
     let seen = others.map(|(n, shape)| Seen {
         size: (*n as f64).ln(),
         points: (0..GRID).map(|i| ((i + 1) as f64, shape[i])).collect(),
     });
-    let known = Known::new(seen.collect(), startup.as_slice());
+    let known = Known::new(seen.collect(), &startups);
     let size = (input_size.max(1) as f64).ln();
     let answer = Question::new(&known, size, &[], GOOD_ENOUGH).answer(model, GOOD_ENOUGH, None);
     let truth = function.curves.iter().find(|(n, _)| *n == input_size).map(|(_, shape)| shape);

@@ -99,11 +99,20 @@ impl Question {
         Self { situation, case, base, spread, severity, low_limit, high_limit }
     }
 
+    /// How slow too few units are, as a logarithm: see [`Situation::caution`].
+    fn severity(&self, needs: &[f64; GRID]) -> f64 {
+        if self.situation != Situation::Above {
+            return self.severity;
+        }
+        let half = 0.5 * (quantile(needs, 0.5) + 1) as f64;
+        read(&self.base, half) - self.base[FULL]
+    }
+
     /// The answer; `caution` is the share of cases in which the units chosen should be enough.
     pub fn answer(&self, model: &Model, tolerance: f64, caution: Option<f64>) -> Answer {
         let place = self.situation.place();
         let needs = network::needs(&model.networks, &self.case);
-        let caution = caution.unwrap_or_else(|| self.situation.caution(self.severity));
+        let caution = caution.unwrap_or_else(|| self.situation.caution(self.severity(&needs)));
         let enough = quantile(&needs, caution);
         let curve = self.base;
         let calibration = model.calibration[place];

@@ -3,6 +3,7 @@
 use super::scaling::{Local, Scaling, doubt};
 use super::shape::{FULL, GRID, Point, Seen, Shape, between, crossing, join, need, read, settle};
 use super::spots::{self, Spot};
+use super::startup::startup;
 
 /// How many candidate curves there are.
 pub const CANDIDATES: usize = 9;
@@ -30,7 +31,7 @@ impl Known {
     /// the same runtime.
     pub fn new(seen: Vec<Seen>, startups: &[Shape]) -> Self {
         let scaling = (!seen.is_empty()).then(|| Scaling::new(&seen));
-        let startup = seen.first().and_then(|smallest| startup(&join(&smallest.points), startups));
+        let startup = seen.first().and_then(|smallest| startup(&smallest.points, startups));
         let kernel = scaling.as_ref().zip(startup).map(|(whole, startup)| {
             let sizes = whole.sizes.iter().map(|(n, shape)| (*n, without(shape, &startup))).collect();
             let doubts: Vec<Shape> = seen.iter().map(|s| doubt(&s.points)).collect();
@@ -116,15 +117,6 @@ impl Known {
         }
         rest
     }
-}
-
-/// Which of some curves is the start-up of a function whose smallest run is this: the slowest that it can hold, as libraries are loaded
-/// too; the fastest where it can hold none.
-fn startup(smallest: &Shape, startups: &[Shape]) -> Option<Shape> {
-    let by_time = |a: &&Shape, b: &&Shape| a[FULL].total_cmp(&b[FULL]);
-    let held = |startup: &&Shape| startup.iter().zip(smallest).all(|(s, t)| s <= t);
-    let slowest = startups.iter().filter(held).max_by(by_time);
-    slowest.or_else(|| startups.iter().min_by(by_time)).copied()
 }
 
 /// What remains of a curve without start-up.

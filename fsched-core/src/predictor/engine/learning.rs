@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::answer::{Question, is_known};
 use super::candidates::Known;
-use super::dataset::{Dataset, FunctionCurves, family, startup};
+use super::dataset::{Dataset, FunctionCurves, family, startups};
 use super::features::Case;
 use super::model::{Calibration, Model};
 use super::network::Network;
@@ -47,9 +47,9 @@ impl Lessons {
     }
 
     fn add(&mut self, functions: &[FunctionCurves], place: usize, function: &FunctionCurves) {
-        let startup = startup(functions, &function.name);
-        let plain = trials(place, function, startup.as_slice());
-        let checks = checked(&plain, startup.as_slice());
+        let startups = startups(functions, &function.name);
+        let plain = trials(place, function, &startups);
+        let checks = checked(&plain, &startups);
         let kin = family(&function.name).to_owned();
         for (trial, judged) in plain
             .into_iter()
@@ -57,7 +57,7 @@ impl Lessons {
             .map(|t| (t, true))
             .chain(thinned(place, function).into_iter().map(|t| (t, false)))
         {
-            let question = question(&trial, startup.as_slice());
+            let question = question(&trial, &startups);
             if judged {
                 self.errors.push((
                     kin.clone(),

@@ -8,6 +8,7 @@
 //! | `shape.rs` | the logarithm of time at every grid point; reading, joining and comparing them |
 //! | `scaling.rs` | how a function's own curve moves with its input size, `t(W, n) = S(W) + n^b · h(W / n^a)` |
 //! | `spots.rs` | single runs at other sizes: how the known curves move, and where they are wrong |
+//! | `startup.rs` | which start-up a function has, by what others in its runtime show |
 //! | `candidates.rs` | what physics makes of it: candidate curves for an input size |
 //! | `features.rs` | what the learnt part is told of each grid point |
 //! | `network.rs` | the learnt part's forward pass, without candle |
@@ -35,6 +36,7 @@ pub mod scaling;
 pub mod shape;
 pub mod situation;
 pub mod spots;
+pub mod startup;
 pub mod tasks;
 #[cfg(test)]
 mod tests;

@@ -48,16 +48,20 @@ impl Situation {
 
     /// How cautious to be where nobody says: the share of cases in which the ways asked for should be enough.
     ///
-    /// Half is nearest to the need; more costs ways and saves slow runs. `severity` is how much slower, as a logarithm, the
-    /// last point known to be too slow is than the best: where a mistake is dear, it pays to be more cautious. Of an unknown
-    /// function nothing but caution helps; below the smallest known size ways are few and mistakes are dear.
+    /// Half is nearest to the need; more costs ways and saves slow runs. Where one way too few is as bad as `loss` too many, it is best to
+    /// have enough in `loss / (1 + loss)` of cases. `severity` says how slow too few are, as a logarithm: at this size that is the last point
+    /// known to be too slow, above the known sizes what is expected with half the ways. Of an unknown function nothing but caution helps;
+    /// below the smallest known size ways are few and mistakes are dear.
     pub fn caution(self, severity: f64) -> f64 {
-        let dear = 0.34 * (1.0 - (-3.0 * severity.max(0.0)).exp());
+        let dear = |least: f64, by_severity: f64| {
+            let loss = least + by_severity * severity.max(0.0);
+            loss / (1.0 + loss)
+        };
         match self {
-            Self::Alone | Self::Checked => 0.53 + dear,
+            Self::Alone | Self::Checked => dear(1.1, 6.0),
             Self::Between => 0.57,
-            Self::Above => 0.55,
-            Self::Below => 0.93,
+            Self::Above => dear(0.7, 4.0),
+            Self::Below => 0.945,
             Self::Unknown => 0.92,
         }
     }
