@@ -19,6 +19,6 @@ mod view;
 pub use heartbeat::{DomainStatus, Heartbeat, PROTOCOL_VERSION};
 pub use holders::Holders;
 pub(crate) use index::{ByPrice, Index, Kind, Place, Slot, SlotId};
-pub use residents::{INSENSITIVE, Pace, Resident, Residents, is_sensitive};
+pub use residents::{INSENSITIVE, Pace, Resident, Residents, is_sensitive, worth_of_a_second};
 pub use row::Row;
 pub use view::{ClusterView, DomainView, Liveness, WorkerView};

@@ -68,6 +68,13 @@ pub fn is_sensitive(curve: &Curve, geometry: &CacheGeometry) -> bool {
     slowest > fastest * (1.0 + INSENSITIVE)
 }
 
+/// What a second of a run counts while it runs: its [`worth`](split::worth) over the time that it takes with all the cache that its curve
+/// knows of, so that it is the same wherever it is looked at.
+pub fn worth_of_a_second(curve: &Curve) -> f64 {
+    let fastest = curve.points().last().map_or(1.0, |point| point.seconds);
+    split::worth(fastest) / fastest
+}
+
 /// What a row was made for.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Basis {
@@ -184,7 +191,7 @@ impl Residents {
         self.basis = Some(basis);
         let shape_changed = self.shape.replace(*geometry) != Some(*geometry);
         let (mut light, mut leases, mut soonest) = (false, 0, f64::INFINITY);
-        let mut runners = Vec::new();
+        let (mut runners, mut still) = (Vec::new(), Vec::new());
         for Seated { resident, role } in self.all.values_mut() {
             if resident.isolation == Isolation::Exclusive {
                 leases += 1;
@@ -199,13 +206,16 @@ impl Residents {
             };
             let left = resident.left(self.at);
             soonest = soonest.min(left * resident.expected.as_secs_f64());
-            runners.push(Runner::new(pace.factor() * resident.weight.get() * left, times));
+            let (factor, weight) = (pace.factor(), resident.weight.get());
+            still.push(Runner::new(factor * weight * left, times));
+            runners.push(Runner::new(factor * weight * worth_of_a_second(&resident.curve), times));
         }
         let kept = exclusive + if light { geometry.min_ways.get() } else { 0 };
         let classes = geometry.classes.saturating_sub(leases + u16::from(light));
         let over_nobody = runners.is_empty().then_some((kept, classes));
         if shape_changed || over_nobody.is_none() || over_nobody != self.over_nobody {
-            self.row = Row::solve(runners, geometry, kept, classes);
+            let seconds = Row::solve(still, geometry, kept, classes);
+            self.row = Row::solve(runners, geometry, kept, classes).priced_by(&seconds);
         }
         self.over_nobody = over_nobody;
         // A row over nobody never ages; else it is good for a quarter of what the first to end has left.

@@ -12,10 +12,11 @@ pub struct Row {
     ways: u8,
     full: bool,
     extra: [f64; MAX_WAYS + 1],
+    price: f64,
 }
 
 impl Row {
-    /// The row of `runners`, whose weights are in seconds, on all of a cache's ways but `kept`, with so many classes.
+    /// The row of `runners` on all of a cache's ways but `kept`, with so many classes: costs are weights times the values of their rows.
     pub fn solve(mut runners: Vec<Runner<'_>>, geometry: &CacheGeometry, kept: u8, classes: u16) -> Self {
         let room = Room::of(geometry).fewer(kept);
         let ways = room.ways();
@@ -25,7 +26,7 @@ impl Row {
             // Nobody loses anything.
             let mut extra = [f64::INFINITY; MAX_WAYS + 1];
             extra[..=usize::from(ways)].fill(0.0);
-            return Self { ways, full, extra };
+            return Self { ways, full, extra, price: extra[1] };
         }
         if runners.len() > most {
             let loss = |runner: &Runner<'_>| {
@@ -40,7 +41,13 @@ impl Row {
         for taken in 0..=ways {
             extra[usize::from(taken)] = price.of(taken).unwrap_or(f64::INFINITY);
         }
-        Self { ways, full, extra }
+        Self { ways, full, extra, price: extra[1] }
+    }
+
+    /// The same, with the price of a way that another row of the same runners says, whose weights are in seconds.
+    #[must_use]
+    pub fn priced_by(self, seconds: &Self) -> Self {
+        Self { price: seconds.price, ..self }
     }
 
     /// How many ways it splits.
@@ -48,7 +55,7 @@ impl Row {
         self.ways
     }
 
-    /// What the runners lose, in seconds, when `ways` ways are taken from them; infinite where they cannot do without.
+    /// What the runners lose when `ways` ways are taken from them; infinite where they cannot do without.
     pub fn extra(&self, ways: u8) -> f64 {
         self.extra.get(usize::from(ways)).copied().unwrap_or(f64::INFINITY)
     }
@@ -56,10 +63,10 @@ impl Row {
     /// What one way is worth here: what is lost without it, seconds; `None` where everybody is at the minimum, so that there
     /// is none to take.
     pub fn price(&self) -> Option<f64> {
-        Some(self.extra[1]).filter(|price| price.is_finite())
+        Some(self.price).filter(|price| price.is_finite())
     }
 
-    /// What it costs in all to add a runner that takes `factor` times these times: the difference of two exact splits.
+    /// What it costs in all to add a runner with `factor` times this row: the difference of two exact splits.
     /// Where there are no ways or classes left, it shares the smallest mask.
     pub fn adding(&self, times: &split::Row, factor: f64, least: Ways) -> f64 {
         let least = least.get();

@@ -63,9 +63,11 @@ impl BinPackingConfig {
     }
 }
 
-/// Where it costs the least: its own time at the worker's pace, plus what those who run there lose by the ways it takes
-/// (the difference of two exact splits of the domain's cache, everyone weighted by the time that is left to it),
-/// plus bringing its file where that is not there yet.
+/// Where it costs the least while it runs: its own slowdown at the worker's pace, plus what those who run there are slowed down by the
+/// ways it takes (the difference of two exact splits of the domain's cache, everyone counting what its [`worth`](crate::split::worth) is), plus bringing
+/// its file where that is not there yet.
+///
+/// Who runs there now stands for who will: when a short run ends its like follows, so what is left of it does not matter.
 ///
 /// - A function that gains nothing by cache takes no cache budget: it goes where its file is, into the tightest room by
 ///   cores and memory, which keeps large rooms whole.
@@ -89,6 +91,8 @@ struct Shape {
     wish: Ways,
     /// Seconds by ways at the reference pace.
     times: Row,
+    /// What a second of its time counts.
+    second: f64,
     sensitive: bool,
 }
 
@@ -146,7 +150,8 @@ impl Shape {
         let wish = request.ways_on(geometry, ways(geometry));
         let exclusive = request.needs.isolation == Isolation::Exclusive;
         let times = Row::times(request.curve, geometry);
-        Self { wish, times, sensitive: exclusive || cluster::is_sensitive(request.curve, geometry) }
+        let second = cluster::worth_of_a_second(request.curve);
+        Self { wish, times, second, sensitive: exclusive || cluster::is_sensitive(request.curve, geometry) }
     }
 
     /// The level whose ways are nearest to the fewest within 5 % of the best.
@@ -223,7 +228,9 @@ impl<'a> Search<'a> {
         match (self.request.needs.isolation, shape.sensitive) {
             (Isolation::Exclusive, _) => shape.wish,
             (Isolation::Shared, false) => kind.geometry.min_ways,
-            (Isolation::Shared, true) => slot.row.share(&shape.times, kind.factor, kind.geometry.min_ways),
+            (Isolation::Shared, true) => {
+                slot.row.share(&shape.times, kind.factor * shape.second, kind.geometry.min_ways)
+            }
         }
     }
 
@@ -231,7 +238,7 @@ impl<'a> Search<'a> {
     fn cost(&self, slot: &Slot) -> f64 {
         let kind = self.index.kind(slot.kind);
         let shape = self.shape(slot.kind);
-        let factor = kind.factor;
+        let factor = kind.factor * shape.second;
         match (self.request.needs.isolation, shape.sensitive) {
             (Isolation::Exclusive, _) => {
                 slot.row.extra(shape.wish.get()) + shape.times.at(shape.wish.get()) * factor
@@ -252,7 +259,7 @@ impl<'a> Search<'a> {
         let mut cost = self.cost(slot);
         if self.beats(cost, slot) {
             if !self.has_file(slot) {
-                cost += self.config.cold_start;
+                cost += self.config.cold_start * self.shape(slot.kind).second;
             }
             if self.beats(cost, slot) {
                 self.best = Some(Best { cost, slot: id });
@@ -361,7 +368,7 @@ impl<'a> Run<'a> {
         level: usize,
         request: &Request<'_>,
     ) -> Self {
-        let factor = kind.factor;
+        let factor = kind.factor * shape.second;
         let ways = kind.levels[level];
         let (floor, whole) = match request.needs.isolation {
             Isolation::Shared => {

@@ -12,6 +12,7 @@
 //! | [`sharing`] | who shares a class with whom, where there are more runners than classes |
 //! | [`repartition`] | when to change masks, and when to leave them |
 //! | `price.rs` | [`Price`]: what a way is worth now |
+//! | `worth.rs` | [`worth`]: what a run's slowdown counts |
 //!
 //! A runner is its place in the problem's list; who that is, the caller knows. Ways are plain numbers here, and "slowdown" is
 //! running time over the time with the whole cache.
@@ -28,6 +29,7 @@ mod rules;
 pub mod sharing;
 #[cfg(test)]
 mod tests;
+mod worth;
 
 pub use self::exact::solve;
 pub use self::frontier::Frontier;
@@ -36,6 +38,7 @@ pub use self::price::{Price, ways_worth};
 pub use self::room::Room;
 pub use self::row::{Row, RowError};
 pub use self::rules::{Rule, split};
+pub use self::worth::worth;
 use crate::cache::WayMask;
 
 /// The most ways a cache has.

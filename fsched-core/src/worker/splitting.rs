@@ -16,7 +16,7 @@ use crate::allocator::LeaseId;
 use crate::cache::{Bytes, CacheGeometry, DomainId, WayMask};
 use crate::curve::Curve;
 use crate::split::contention::Demand;
-use crate::split::{Room, Row};
+use crate::split::{Room, Row, worth};
 use crate::time::Timestamp;
 
 /// How often a domain in which several share is looked at although nobody comes or ends.
@@ -33,8 +33,8 @@ pub(super) struct Sharer<'a> {
     pub(super) mask: WayMask,
     pub(super) slowdown: &'a Row,
     /// What is left of its run, as a part of it, times its weight, times the harmonic mean of what all runs here take with the
-    /// whole cache, seconds. So a run's slowdown counts the same whatever it takes, and can be weighed against the time in
-    /// which ways fill: short runs, which pay more for that, are few where that mean is long.
+    /// whole cache, seconds; times what its slowdown is [worth] over what that of such a mean run is. So it can be weighed against the
+    /// time in which ways fill: short runs, which pay more for that, are few where that mean is long.
     pub(super) left: f64,
     /// Seconds that it takes with the whole cache.
     whole: f64,
@@ -87,7 +87,7 @@ impl Worker {
             shared().map(|one| Sharer { new: new == Some(one.lease), ..one.sharer(now, geometry) }).collect();
         let runs = sharers.len() as f64;
         let mean = runs / sharers.iter().map(|one| one.whole.recip()).sum::<f64>();
-        sharers.iter_mut().for_each(|one| one.left *= mean);
+        sharers.iter_mut().for_each(|one| one.left *= mean * worth(one.whole) / worth(mean));
         let room = Room::of(geometry);
         let classes = usize::from(geometry.classes).saturating_sub(exclusive);
         let crowded =

@@ -161,6 +161,8 @@ pub(super) fn cost(
     let cold = if view.holders(FILE).is_some_and(|holders| holders.contains(worker.id)) { 0.0 } else { cold };
     let times = split::Row::times(&ask.curve, geometry);
     let row: &Row = domain.residents().row();
+    let second = cluster::worth_of_a_second(&ask.curve);
+    let factor = factor * second;
     let own = if ask.needs.isolation == Isolation::Exclusive {
         row.extra(5) + times.at(5) * factor
     } else if cluster::is_sensitive(&ask.curve, geometry) {
@@ -168,7 +170,7 @@ pub(super) fn cost(
     } else {
         times.at(geometry.min_ways.get()) * factor
     };
-    own + cold
+    own + cold * second
 }
 
 /// The cheapest of all, found by looking at every one.

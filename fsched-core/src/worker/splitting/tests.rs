@@ -10,7 +10,7 @@ use crate::cache::{Bytes, CacheDomain, Ways};
 use crate::curve::{Curve, CurvePoint, Provenance, Traffic, TrafficPoint};
 use crate::function::{InputSize, Needs};
 use crate::id::{AttemptId, ContentHash, FunctionId, InvocationId, WorkerKey};
-use crate::invocation::{CacheAsk, Order};
+use crate::invocation::{CacheAsk, Order, Weight};
 use crate::launcher::{Exit, ExitKind};
 use crate::worker::WorkerConfig;
 
@@ -263,7 +263,9 @@ fn a_benchmark_keeps_what_it_asked_for() {
 fn a_newcomer_that_has_no_better_place_may_still_move_others() {
     let geometry = geometry(10, 1, 4);
     let mut worker = worker(geometry);
-    let long = |n, curve, ask| Order { expected: Duration::from_secs(20), ..order(n, curve, ask) };
+    // Twenty times as long, and counting as much.
+    let weight = Weight::try_from(20_f64.sqrt()).unwrap();
+    let long = |n, curve, ask| Order { expected: Duration::from_secs(20), weight, ..order(n, curve, ask) };
     worker.order(at(0), long(1, cliff(1, 1.0), ASK)).unwrap();
     worker.order(at(0), order(2, missing(2, 3.0, Some(1.174089401869421)), ASK)).unwrap();
     worker.order(at(0), long(3, cliff(1, 1.0), CacheAsk::Exclusive(Ways::clamped(2)))).unwrap();
