@@ -112,6 +112,16 @@ impl<K: Ord, V> std::ops::Index<&K> for Few<K, V> {
     }
 }
 
+impl<K: Ord, V> FromIterator<(K, V)> for Few<K, V> {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(all: I) -> Self {
+        let mut few = Self::default();
+        all.into_iter().for_each(|(key, value)| {
+            few.insert(key, value);
+        });
+        few
+    }
+}
+
 impl<K: Ord, V> IntoIterator for Few<K, V> {
     type Item = (K, V);
     type IntoIter = std::vec::IntoIter<(K, V)>;

@@ -8,7 +8,8 @@ use fsched_core::time::Timestamp;
 /// one: it takes the place of theirs, and from there it is not far.
 #[derive(Debug)]
 pub struct EventQueue<E> {
-    heap: Vec<Entry>,
+    /// Each is a time, a sequence number and a place in `events` in one number: ordered as events come, and no two are equal.
+    heap: Vec<u128>,
     /// Whether the first one has happened, and nothing has taken its place yet.
     is_over: bool,
     events: Vec<Option<E>>,
@@ -18,15 +19,15 @@ pub struct EventQueue<E> {
     now: Timestamp,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Entry {
-    /// Time, then sequence number: ordered as events come, and no two are equal.
-    key: u128,
-    place: u32,
-}
-
 /// How many are below each.
 const BELOW: usize = 4;
+/// How many bits of an entry are the sequence number, and how many the place; 64 are the time.
+const SEQUENCE: u32 = 38;
+const PLACE: u32 = 26;
+
+fn time(entry: u128) -> Timestamp {
+    Timestamp((entry >> (SEQUENCE + PLACE)) as u64)
+}
 
 impl<E> EventQueue<E> {
     /// Nothing, from `now` on.
@@ -42,44 +43,47 @@ impl<E> EventQueue<E> {
     /// Something happens at `at`; now, where that is over.
     ///
     /// # Panics
-    /// Where four billion events are to come.
+    /// Where 67 million events are to come, and after 274 billion.
     pub fn push(&mut self, at: Timestamp, event: E) {
-        let place = self.free.pop().unwrap_or_else(|| {
-            self.events.push(None);
-            u32::try_from(self.events.len() - 1).expect("no memory holds so many events")
-        });
-        self.events[place as usize] = Some(event);
-        let key = u128::from(at.max(self.now).0) << 64 | u128::from(self.next);
-        self.next += 1;
-        match self.heap.first_mut().filter(|_| self.is_over) {
-            Some(first) => {
-                *first = Entry { key, place };
-                self.is_over = false;
-                self.sink();
+        let place = match self.free.pop() {
+            Some(place) => {
+                self.events[place as usize] = Some(event);
+                place
             }
             None => {
-                self.heap.push(Entry { key, place });
-                self.rise(self.heap.len() - 1);
+                assert!(self.events.len() < 1 << PLACE, "too many events are to come");
+                self.events.push(Some(event));
+                (self.events.len() - 1) as u32
             }
+        };
+        assert!(self.next < 1 << SEQUENCE, "too many events have been");
+        let key = u128::from(at.max(self.now).0) << (SEQUENCE + PLACE);
+        let entry = key | u128::from(self.next << PLACE | u64::from(place));
+        self.next += 1;
+        if std::mem::take(&mut self.is_over) {
+            self.sink(entry);
+        } else {
+            self.heap.push(entry);
+            self.rise(self.heap.len() - 1, entry);
         }
     }
 
     /// What comes next, and its place among all events; from here on it is then.
     pub fn pop(&mut self) -> Option<(Timestamp, u64, E)> {
         self.close();
-        let &Entry { key, place } = self.heap.first()?;
+        let &entry = self.heap.first()?;
         self.is_over = true;
-        let (at, seq) = (Timestamp((key >> 64) as u64), key as u64);
-        self.now = at;
+        self.now = time(entry);
+        let (seq, place) = (entry as u64 >> PLACE, entry as u32 & ((1 << PLACE) - 1));
         self.free.push(place);
         let event = self.events[place as usize].take().expect("what is in the heap has a place");
-        Some((at, seq, event))
+        Some((self.now, seq, event))
     }
 
     /// When something comes next.
     pub fn next_at(&mut self) -> Option<Timestamp> {
         self.close();
-        self.heap.first().map(|entry| Timestamp((entry.key >> 64) as u64))
+        self.heap.first().copied().map(time)
     }
 
     /// How many are still to come.
@@ -96,48 +100,51 @@ impl<E> EventQueue<E> {
     fn close(&mut self) {
         if std::mem::take(&mut self.is_over)
             && let Some(last) = self.heap.pop()
-            && let Some(first) = self.heap.first_mut()
+            && !self.heap.is_empty()
         {
-            *first = last;
-            self.sink();
+            self.sink(last);
         }
     }
 
-    /// Takes one up to where it belongs.
-    fn rise(&mut self, mut at: usize) {
-        let entry = self.heap[at];
+    /// Takes an entry up from a place to where it belongs.
+    fn rise(&mut self, mut at: usize, entry: u128) {
+        let heap = &mut self.heap[..];
         while at > 0 {
             let above = (at - 1) / BELOW;
-            if self.heap[above].key < entry.key {
+            if heap[above] < entry {
                 break;
             }
-            self.heap[at] = self.heap[above];
+            heap[at] = heap[above];
             at = above;
         }
-        self.heap[at] = entry;
+        heap[at] = entry;
     }
 
-    /// Takes the first one down to where it belongs.
-    fn sink(&mut self) {
-        let Some(&entry) = self.heap.first() else { return };
+    /// Takes an entry down from the first place to where it belongs.
+    fn sink(&mut self, entry: u128) {
+        let heap = &mut self.heap[..];
         let mut at = 0;
         loop {
-            let first = (BELOW * at + 1).min(self.heap.len());
-            let below = &self.heap[first..self.heap.len().min(first + BELOW)];
-            let Some((mut least, others)) = below.split_first() else { break };
-            let mut to = first;
-            for (one, place) in others.iter().zip(first + 1..) {
-                if one.key < least.key {
-                    (least, to) = (one, place);
+            let first = BELOW * at + 1;
+            let (to, least) = match heap.get(first..first + BELOW) {
+                Some(&[a, b, c, d]) => {
+                    let left = if b < a { (first + 1, b) } else { (first, a) };
+                    let right = if d < c { (first + 3, d) } else { (first + 2, c) };
+                    if right.1 < left.1 { right } else { left }
                 }
-            }
-            if entry.key < least.key {
+                _ => {
+                    let some = heap.iter().enumerate().skip(first);
+                    let Some((to, &least)) = some.min_by_key(|(_, entry)| **entry) else { break };
+                    (to, least)
+                }
+            };
+            if entry < least {
                 break;
             }
-            self.heap[at] = *least;
+            heap[at] = least;
             at = to;
         }
-        self.heap[at] = entry;
+        heap[at] = entry;
     }
 }
 

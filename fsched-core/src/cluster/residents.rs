@@ -219,7 +219,8 @@ impl Residents {
         }
         self.over_nobody = over_nobody;
         // A row over nobody never ages; else it is good for a quarter of what the first to end has left.
-        let good_for = if soonest.is_finite() { (soonest / 4.0).clamp(1.0, 1e9) } else { 1e9 };
-        self.good_until = self.at + Duration::from_secs_f64(good_for);
+        const NEVER: Duration = Duration::from_secs(1_000_000_000);
+        let quarter = |soonest: f64| Duration::from_secs_f64((soonest / 4.0).clamp(1.0, 1e9));
+        self.good_until = self.at + if soonest.is_finite() { quarter(soonest) } else { NEVER };
     }
 }

@@ -23,10 +23,7 @@ impl Row {
         let most = usize::from(ways / room.min()).min(usize::from(classes));
         let full = runners.len() >= most;
         if runners.is_empty() {
-            // Nobody loses anything.
-            let mut extra = [f64::INFINITY; MAX_WAYS + 1];
-            extra[..=usize::from(ways)].fill(0.0);
-            return Self { ways, full, extra, price: extra[1] };
+            return Self::over_nobody(ways, full);
         }
         if runners.len() > most {
             let loss = |runner: &Runner<'_>| {
@@ -48,6 +45,13 @@ impl Row {
     #[must_use]
     pub fn priced_by(self, seconds: &Self) -> Self {
         Self { price: seconds.price, ..self }
+    }
+
+    /// Nobody loses anything.
+    fn over_nobody(ways: u8, full: bool) -> Self {
+        let mut extra = [f64::INFINITY; MAX_WAYS + 1];
+        extra[..=usize::from(ways)].fill(0.0);
+        Self { ways, full, extra, price: extra[1] }
     }
 
     /// How many ways it splits.

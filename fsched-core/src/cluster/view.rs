@@ -1,7 +1,5 @@
 //! The master's picture of its workers: what they have, and what is promised.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use super::holders::{Files, Holders};
@@ -10,7 +8,7 @@ use super::residents::{Pace, Resident, Residents};
 use crate::cache::{Bytes, CacheDomain, CacheGeometry, DomainId, Ways};
 use crate::function::{Isolation, Needs};
 use crate::id::{AttemptId, ContentHash, WorkerId};
-use crate::maps::Roster;
+use crate::maps::{Few, Roster};
 use crate::time::Timestamp;
 
 /// Whether a worker can be counted on.
@@ -153,7 +151,7 @@ pub struct WorkerView {
     /// Memory promised.
     pub reserved_memory: Bytes,
     /// Its cache domains, by id.
-    pub domains: BTreeMap<DomainId, DomainView>,
+    pub domains: Few<DomainId, DomainView>,
 }
 
 impl WorkerView {

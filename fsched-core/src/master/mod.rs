@@ -285,7 +285,7 @@ impl Master {
         self.members.keep(spec.file);
         let function = self.functions.push(now, spec);
         self.predictor.introduce(&function);
-        let record = Record::FunctionPut(function.clone());
+        let record = Record::FunctionPut(Box::new(function.clone()));
         let mut effects = vec![Effect::Persist { record, durable: true }];
         for outdated in self.functions.outdated(&function.spec.name, self.config.versions) {
             if let Ok((_, more)) = self.remove_function(now, outdated) {

@@ -1,7 +1,5 @@
 //! The contract of [`Scheduler`] as a suite, for every implementation: one function per sentence.
 
-use std::collections::BTreeMap;
-
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -291,7 +289,7 @@ fn with_id(domain: &DomainView, id: DomainId) -> DomainView {
 
 /// Alive, with nothing but its domains promised.
 fn worker_of(id: WorkerId, domains: Vec<DomainView>) -> WorkerView {
-    let domains: BTreeMap<_, _> = domains.into_iter().map(|domain| (domain.domain.id, domain)).collect();
+    let domains = domains.into_iter().map(|domain| (domain.domain.id, domain)).collect();
     WorkerView {
         id,
         liveness: Liveness::Alive,

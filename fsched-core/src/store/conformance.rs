@@ -183,7 +183,7 @@ pub async fn a_flush_given_up_does_no_harm<S: Store>(open: impl Fn() -> S) {
 pub fn function(id: u64) -> Record {
     let name: FunctionName =
         format!("function {id}").parse().expect("a short name without control characters");
-    Record::FunctionPut(Function {
+    Record::FunctionPut(Box::new(Function {
         id: FunctionId(id),
         version: 1,
         spec: FunctionSpec {
@@ -196,7 +196,7 @@ pub fn function(id: u64) -> Record {
             timeout: Duration::from_millis(1_500),
         },
         pushed_at: Timestamp(id),
-    })
+    }))
 }
 
 /// A worker was added.

@@ -26,7 +26,7 @@ impl Snapshot {
         match record {
             Record::FunctionPut(function) => {
                 self.next_function = self.next_function.max(function.id.0.saturating_add(1));
-                self.functions.insert(function.id, function);
+                self.functions.insert(function.id, *function);
             }
             Record::FunctionRemoved(id) => {
                 self.functions.remove(&id);
@@ -102,8 +102,8 @@ struct Known {
 }
 
 impl Known {
-    fn new(function: Function) -> Self {
-        Self { function: Box::new(function), work: Packed::default(), others: None }
+    fn new(function: Box<Function>) -> Self {
+        Self { function, work: Packed::default(), others: None }
     }
 
     fn of(&mut self, kind: Kind) -> &mut Packed {
@@ -127,7 +127,7 @@ impl Fold {
             Record::FunctionPut(function) => {
                 self.next_function = self.next_function.max(function.id.0.saturating_add(1));
                 match self.functions.get_mut(&function.id) {
-                    Some(known) => *known.function = function,
+                    Some(known) => known.function = function,
                     None => {
                         self.functions.insert(function.id, Known::new(function));
                     }
@@ -210,7 +210,11 @@ impl From<Snapshot> for Fold {
         let ended =
             snapshot.invocations.values().filter(|i| i.end.is_some()).map(|i| Reverse(i.id)).collect();
         let mut fold = Self {
-            functions: snapshot.functions.into_iter().map(|(id, known)| (id, Known::new(known))).collect(),
+            functions: snapshot
+                .functions
+                .into_iter()
+                .map(|(id, known)| (id, Known::new(Box::new(known))))
+                .collect(),
             workers: snapshot.workers,
             invocations: snapshot.invocations.into_iter().collect(),
             ended,

@@ -70,8 +70,8 @@ pub enum EndKind {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Record {
-    /// A function was pushed.
-    FunctionPut(Function),
+    /// A function was pushed. Boxed: it is by far the largest fact, and among the rarest.
+    FunctionPut(Box<Function>),
     /// A function was removed, with its samples.
     FunctionRemoved(FunctionId),
     /// A worker was added, moved, or its draining changed.

@@ -38,7 +38,7 @@ pub(super) fn check(simulation: &Simulation) -> Result<(), String> {
                 info.id, view.reserved_memory
             ));
         }
-        for (&id, domain) in &view.domains {
+        for (&id, domain) in view.domains.iter() {
             let (cores, placed) = held.get(&(info.id, id)).copied().unwrap_or((0, 0));
             if (u32::from(domain.reserved_cores), domain.placed) != (cores, placed) {
                 return Err(format!(

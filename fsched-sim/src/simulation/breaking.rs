@@ -149,7 +149,7 @@ impl Simulation {
             return;
         }
         if let Some(&(_, worker, attempt)) = self.sent.get(&call) {
-            let answer = Err(broken(number));
+            let answer = Err(Box::new(broken(number)));
             let message = ToMaster::Answer { call, worker, attempt, answer };
             self.answer_later(now, number, self.life, message);
         }

@@ -77,12 +77,25 @@ pub(super) enum ToWorker {
     },
 }
 
-/// What comes back.
+/// What comes back. Errors are boxed: they are large, and few.
 #[derive(Debug)]
 pub(super) enum ToMaster {
-    Answer { call: u64, worker: WorkerId, attempt: AttemptId, answer: Result<Arc<Report>, TransportError> },
-    Filed { worker: WorkerId, file: ContentHash, answer: Result<(), TransportError> },
-    Here { question: u64, worker: WorkerId, heartbeat: Box<Heartbeat> },
+    Answer {
+        call: u64,
+        worker: WorkerId,
+        attempt: AttemptId,
+        answer: Result<Arc<Report>, Box<TransportError>>,
+    },
+    Filed {
+        worker: WorkerId,
+        file: ContentHash,
+        answer: Result<(), Box<TransportError>>,
+    },
+    Here {
+        question: u64,
+        worker: WorkerId,
+        heartbeat: Box<Heartbeat>,
+    },
 }
 
 /// A line of the log.

@@ -153,7 +153,7 @@ impl Simulation {
                 }
                 Effect::Transfer { to, file } => {
                     let (number, worker) = (machine(&to), to.worker);
-                    let failed = |error| ToMaster::Filed { worker, file, answer: Err(error) };
+                    let failed = |error| ToMaster::Filed { worker, file, answer: Err(Box::new(error)) };
                     if now < self.machines[number].partitioned_until {
                         self.note_at_master(now, CONNECT, failed(unreachable(number)));
                     } else if self.loses(now) {
@@ -256,7 +256,7 @@ impl Simulation {
         let call = self.next_call;
         self.next_call += 1;
         self.sent.insert(call, (number, worker, attempt));
-        let answer = |error| ToMaster::Answer { call, worker, attempt, answer: Err(error) };
+        let answer = |error| ToMaster::Answer { call, worker, attempt, answer: Err(Box::new(error)) };
         if now < self.machines[number].partitioned_until {
             self.note_at_master(now, CONNECT, answer(unreachable(number)));
             return;
@@ -334,10 +334,12 @@ impl Simulation {
         match message {
             ToMaster::Answer { call, worker, attempt, answer } => {
                 if self.sent.remove(&call).is_some() {
+                    let answer = answer.map_err(|error| *error);
                     self.tell_master(now, |master, now| master.reported(now, worker, attempt, answer));
                 }
             }
             ToMaster::Filed { worker, file, answer } => {
+                let answer = answer.map_err(|error| *error);
                 self.tell_master(now, |master, now| master.transferred(now, worker, file, answer));
             }
             ToMaster::Here { question, worker, heartbeat } => {

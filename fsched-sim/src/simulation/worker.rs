@@ -44,7 +44,7 @@ impl Simulation {
                         }
                     }
                     Some(Err(refusal)) if call != NOBODY => {
-                        let answer = Err(refusal.into());
+                        let answer = Err(Box::new(refusal.into()));
                         self.answer(now, number, life, ToMaster::Answer { call, worker, attempt, answer });
                     }
                     Some(Err(_)) | None => {}
@@ -81,12 +81,12 @@ impl Simulation {
     fn nobody_there(&mut self, now: Timestamp, number: usize, message: ToWorker) {
         match message {
             ToWorker::Order { life, call, worker, order, .. } if call != NOBODY => {
-                let answer = Err(unreachable(number));
+                let answer = Err(Box::new(unreachable(number)));
                 let attempt = order.attempt;
                 self.answer_later(now, number, life, ToMaster::Answer { call, worker, attempt, answer });
             }
             ToWorker::File { life, worker, file } => {
-                let answer = Err(unreachable(number));
+                let answer = Err(Box::new(unreachable(number)));
                 self.answer_later(now, number, life, ToMaster::Filed { worker, file, answer });
             }
             ToWorker::Question { life, question, worker } => {
@@ -101,7 +101,7 @@ impl Simulation {
     fn answer(&mut self, now: Timestamp, number: usize, life: u64, message: ToMaster) {
         let message = match message {
             ToMaster::Answer { call, worker, attempt, .. } if self.loses(now) => {
-                ToMaster::Answer { call, worker, attempt, answer: Err(broken(number)) }
+                ToMaster::Answer { call, worker, attempt, answer: Err(Box::new(broken(number))) }
             }
             other => other,
         };

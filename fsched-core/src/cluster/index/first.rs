@@ -26,14 +26,16 @@ impl First {
             self.grow(one as usize + 1);
         }
         let mut node = self.leaves() + one as usize;
-        self.nodes[node] = key.unwrap_or(NONE);
+        let mut least = key.unwrap_or(NONE);
+        let nodes = &mut self.nodes[..];
+        nodes[node] = least;
         while node > 1 {
-            let least = self.nodes[node].min(self.nodes[node ^ 1]);
+            least = least.min(nodes[node ^ 1]);
             node /= 2;
-            if self.nodes[node] == least {
+            if nodes[node] == least {
                 return;
             }
-            self.nodes[node] = least;
+            nodes[node] = least;
         }
     }
 

@@ -124,12 +124,12 @@ impl Index {
     }
 
     /// What the order of domains that take work is made of.
-    fn open(&self) -> impl Iterator<Item = (&Slot, SlotId, Keys)> {
+    fn open(&self) -> impl Iterator<Item = (&Slot, SlotId, Keys<'_>)> {
         self.slots.iter().zip(0..).filter_map(|(slot, id)| Some((slot, id, slot.keys()?)))
     }
 
     /// The same, for those of one kind.
-    fn open_of(&self, kind: u16) -> impl Iterator<Item = (&Slot, SlotId, Keys)> {
+    fn open_of(&self, kind: u16) -> impl Iterator<Item = (&Slot, SlotId, Keys<'_>)> {
         self.open().filter(move |(slot, ..)| slot.kind == kind)
     }
 
@@ -153,7 +153,7 @@ impl Index {
 
     fn free_ways(&self) -> &BTreeSet<(u8, Place, SlotId)> {
         self.by_free_ways
-            .get_or_init(|| self.open().map(|(slot, id, keys)| (keys.ways, slot.place, id)).collect())
+            .get_or_init(|| self.open().map(|(slot, id, keys)| (keys.ways(), slot.place, id)).collect())
     }
 
     /// By rising number of ways that nobody asked for, from `ways` on.
@@ -172,8 +172,8 @@ impl Index {
         let runs = self.kind(kind).by_price.get_or_init(|| {
             let mut runs: Vec<[ByPrice; LEVELS]> = vec![Default::default(); CLASSES];
             for (slot, id, keys) in self.open_of(kind) {
-                for (run, score) in runs[class(keys.cores)].iter_mut().zip(keys.scores) {
-                    run.insert((score, slot.place, id));
+                for (run, level) in runs[class(keys.cores())].iter_mut().zip(0..) {
+                    run.insert((keys.score(level), slot.place, id));
                 }
             }
             runs
@@ -184,7 +184,8 @@ impl Index {
     /// Those of a kind that take work and have so many free cores and so much free memory: the tightest first.
     pub(crate) fn tightest(&self, kind: u16, cores: u16, memory: u64) -> impl Iterator<Item = SlotId> {
         let rooms = self.kind(kind).by_room.get_or_init(|| {
-            let room = |(slot, id, keys): (&Slot, SlotId, Keys)| (keys.cores, keys.memory, slot.place, id);
+            let room =
+                |(slot, id, keys): (&Slot, SlotId, Keys<'_>)| (keys.cores(), keys.memory(), slot.place, id);
             self.open_of(kind).map(room).collect()
         });
         let first = |cores, memory| (cores, memory, Place::FIRST, 0);
@@ -305,7 +306,7 @@ impl Index {
         let (was, is) = (old.and_then(Facts::keys), new.and_then(Facts::keys));
         if let Some(runs) = kind.by_price.get_mut() {
             (0..LEVELS).for_each(|level| {
-                let price = |keys: Keys| (class(keys.cores), keys.scores[level]);
+                let price = |keys: Keys<'_>| (class(keys.cores()), keys.score(level));
                 let (was, is) = (was.map(price), is.map(price));
                 if was != is {
                     was.map(|(class, score)| runs[class][level].remove(&(score, place, id)));
@@ -313,10 +314,14 @@ impl Index {
                 }
             });
         }
-        let room = |keys: Keys| (keys.cores, keys.memory, place, id);
-        replace(kind.by_room.get_mut(), was.map(room), is.map(room));
-        let ways = |keys: Keys| (keys.ways, place, id);
-        replace(self.by_free_ways.get_mut(), was.map(ways), is.map(ways));
+        if let Some(order) = kind.by_room.get_mut() {
+            let room = |keys: Keys<'_>| (keys.cores(), keys.memory(), place, id);
+            replace(order, was.map(room), is.map(room));
+        }
+        if let Some(order) = self.by_free_ways.get_mut() {
+            let ways = |keys: Keys<'_>| (keys.ways(), place, id);
+            replace(order, was.map(ways), is.map(ways));
+        }
         if let Some(order) = self.by_load.get_mut() {
             let (was, is) = (was.map(|keys| by_load(slot, keys)), is.map(|keys| by_load(slot, keys)));
             if was != is {
@@ -353,15 +358,15 @@ impl Index {
 }
 
 /// Where a domain stands by falling share of free cores, then by its place, in one number. Shares are of 2³², places take 80 bits.
-fn by_load(slot: &Slot, keys: Keys) -> u128 {
+fn by_load(slot: &Slot, keys: Keys<'_>) -> u128 {
     let Place { worker, domain } = slot.place;
-    let taken = u128::from((1 << 32) - keys.load);
+    let taken = u128::from((1 << 32) - keys.load());
     taken << 80 | u128::from(worker.0) << 16 | u128::from(domain.0)
 }
 
 /// Puts one key in another's place, where they differ, in an order that somebody looks at.
-fn replace<K: Ord>(order: Option<&mut BTreeSet<K>>, old: Option<K>, new: Option<K>) {
-    if let Some(order) = order.filter(|_| old != new) {
+fn replace<K: Ord>(order: &mut BTreeSet<K>, old: Option<K>, new: Option<K>) {
+    if old != new {
         old.map(|old| order.remove(&old));
         new.map(|new| order.insert(new));
     }

@@ -59,6 +59,8 @@ impl Facts {
         let least = view.geometry().min_ways.get();
         let whole = |ways: u8| if ways < least { 0 } else { ways };
         let accepting = worker.accepts();
+        let mut extra = [0.0; LEVELS];
+        extra.iter_mut().zip(levels).for_each(|(extra, &ways)| *extra = row.extra(ways));
         Self {
             open: accepting && !view.held_alone,
             accepting,
@@ -72,21 +74,14 @@ impl Facts {
             free_ways: view.free_ways(),
             exclusive: whole(view.exclusive_limit()),
             free_exclusive: whole(view.free_exclusive()),
-            extra: levels.map(|ways| row.extra(ways)),
+            extra,
             price: row.price(),
         }
     }
 
     /// Where it stands in the orders of those that take work; none: in none.
-    pub(super) fn keys(&self) -> Option<Keys> {
-        self.open.then(|| Keys {
-            cores: self.free_cores,
-            memory: self.free_memory,
-            load: self.load_key(),
-            ways: self.free_ways,
-            // Not negative, so the bits order like the numbers.
-            scores: self.extra.map(f64::to_bits),
-        })
+    pub(super) fn keys(&self) -> Option<Keys<'_>> {
+        self.open.then_some(Keys(self))
     }
 
     /// What is free in it now, as far as it takes work.
@@ -124,13 +119,30 @@ impl Facts {
 
 /// Where a domain stands in the orders of those that take work.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Keys {
-    pub(super) cores: u16,
-    pub(super) memory: u64,
-    pub(super) load: u64,
-    pub(super) ways: u8,
-    /// What taking each level's ways costs.
-    pub(super) scores: [u64; LEVELS],
+pub(super) struct Keys<'a>(&'a Facts);
+
+impl Keys<'_> {
+    pub(super) fn cores(self) -> u16 {
+        self.0.free_cores
+    }
+
+    pub(super) fn memory(self) -> u64 {
+        self.0.free_memory
+    }
+
+    pub(super) fn load(self) -> u64 {
+        self.0.load_key()
+    }
+
+    pub(super) fn ways(self) -> u8 {
+        self.0.free_ways
+    }
+
+    /// What taking a level's ways costs.
+    pub(super) fn score(self, level: usize) -> u64 {
+        // Not negative, so the bits order like the numbers.
+        self.0.extra[level].to_bits()
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -153,7 +165,7 @@ impl Slot {
     }
 
     /// Where it stands in the orders of those that take work; none: in none.
-    pub(super) fn keys(&self) -> Option<Keys> {
+    pub(super) fn keys(&self) -> Option<Keys<'_>> {
         self.facts.keys()
     }
 

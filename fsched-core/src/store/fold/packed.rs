@@ -33,31 +33,26 @@ impl Packed {
             Origin::Profile(counts) => Some(counts),
         };
         let flags = u64::from(*enforced) | u64::from(*benchmark) << 1 | u64::from(counts.is_some()) << 2;
-        self.write(place - self.newest);
+        let mut written = Written::default();
+        written.number(place - self.newest);
         self.newest = place;
-        self.write(flags | u64::from(*co_runners) << 3);
-        self.write(input_size.0);
+        written.number(flags | u64::from(*co_runners) << 3);
+        written.number(input_size.0);
         // Nowhere is the highest number there is: written as the lowest.
-        self.write(worker.0.wrapping_add(1));
+        written.number(worker.0.wrapping_add(1));
         if let Some(counts) = counts {
-            self.write(counts.misses.0);
-            self.write(counts.accesses);
+            written.number(counts.misses.0);
+            written.number(counts.accesses);
         }
-        self.write(segments.len() as u64);
+        written.number(segments.len() as u64);
         for Segment { cache, duration } in segments {
-            self.write(cache.0);
-            self.write(duration.as_secs());
-            self.write(duration.subsec_nanos().into());
+            written.make_room(&mut self.bytes);
+            written.number(cache.0);
+            written.number(duration.as_secs());
+            written.number(duration.subsec_nanos().into());
         }
+        written.flush(&mut self.bytes);
         self.len += 1;
-    }
-
-    fn write(&mut self, mut number: u64) {
-        while number >= 1 << 7 {
-            self.bytes.push_back(number as u8 | 1 << 7);
-            number >>= 7;
-        }
-        self.bytes.push_back(number as u8);
     }
 
     /// Lets go of the oldest.
@@ -75,6 +70,45 @@ impl Packed {
     pub(super) fn samples(&self, function: FunctionId) -> impl Iterator<Item = (u64, Sample)> {
         let mut reader = Reader { bytes: self.bytes.iter(), place: self.before };
         std::iter::from_fn(move || reader.sample(function))
+    }
+}
+
+/// Bytes on their way into the ring: one after the other they would take longer.
+struct Written {
+    bytes: [u8; Self::SIZE],
+    len: usize,
+}
+
+impl Default for Written {
+    fn default() -> Self {
+        Self { bytes: [0; Self::SIZE], len: 0 }
+    }
+}
+
+impl Written {
+    /// Holds what comes before the segments: seven numbers of at most ten bytes, and a segment.
+    const SIZE: usize = 100;
+
+    fn number(&mut self, mut number: u64) {
+        while number >= 1 << 7 {
+            self.bytes[self.len] = number as u8 | 1 << 7;
+            self.len += 1;
+            number >>= 7;
+        }
+        self.bytes[self.len] = number as u8;
+        self.len += 1;
+    }
+
+    /// Makes room for three numbers.
+    fn make_room(&mut self, ring: &mut VecDeque<u8>) {
+        if self.len + 30 > Self::SIZE {
+            self.flush(ring);
+        }
+    }
+
+    fn flush(&mut self, ring: &mut VecDeque<u8>) {
+        ring.extend(&self.bytes[..self.len]);
+        self.len = 0;
     }
 }
 

@@ -271,7 +271,7 @@ impl Scheduler for FirstFit {
     ) -> Result<Placement, PlaceError> {
         let mut fits_empty = false;
         for worker in view.workers().filter(|worker| worker.memory >= request.needs.memory) {
-            for (&domain, room) in &worker.domains {
+            for (&domain, room) in worker.domains.iter() {
                 let ways = ways(room.geometry());
                 fits_empty |= room.fits_empty(&request.needs, ways);
                 let memory = worker.free_memory() >= request.needs.memory;
