@@ -30,7 +30,7 @@ async fn main() -> anyhow::Result<()> {
     let config = ProcessConfig::new(dir.path().join("state"), files.dir().into(), key, domains.clone());
     let launcher = Arc::new(ProcessLauncher::new(config)?);
     let allocator = Box::new(MemoryAllocator::new(domains, false));
-    let worker = Worker::new(WorkerConfig::default(), key, "hello".into(), allocator, files.verify_all()?);
+    let worker = Worker::new(WorkerConfig::default(), key, "hello".into(), allocator);
     let worker = WorkerNode::start(worker, launcher, files, Arc::clone(&now));
 
     let (transport, here) = (Arc::new(Loopback::new()), Address::from("here"));

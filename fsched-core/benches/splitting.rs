@@ -108,7 +108,7 @@ mod crowd {
             expected: Duration::ZERO,
             alone: false,
         };
-        worker.order(Timestamp::default(), order).expect("there is room");
+        worker.order(Timestamp::default(), order, true).expect("there is room");
     }
 
     pub(super) fn ends(worker: &mut Worker, number: u64) {
@@ -129,7 +129,7 @@ mod crowd {
         let domain = CacheDomain::nominal(CORES, Ways::clamped(16), Bytes::mib(1));
         let config = WorkerConfig { cores: CORES, memory: Bytes::mib(1 << 20), ..WorkerConfig::default() };
         let allocator = Box::new(MemoryAllocator::new(vec![domain], true));
-        let mut worker = Worker::new(config, WorkerKey([1; 16]), "bench".to_owned(), allocator, [FILE]);
+        let mut worker = Worker::new(config, WorkerKey([1; 16]), "bench".to_owned(), allocator);
         (1..=running).for_each(|number| comes(&mut worker, number, millis));
         worker
     }

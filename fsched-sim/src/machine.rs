@@ -12,7 +12,8 @@ use fsched_core::invocation::{CacheAsk, Order, Output};
 use fsched_core::launcher::{Exit, ExitKind, Stop};
 use fsched_core::maps::Few;
 use fsched_core::time::Timestamp;
-use fsched_core::worker::{MachineStatus, Worker, WorkerConfig};
+use fsched_core::transport::Refusal;
+use fsched_core::worker::{Effect, MachineStatus, Worker, WorkerConfig};
 use roaring::RoaringBitmap;
 
 use crate::SimFunction;
@@ -244,8 +245,7 @@ impl Machine {
         let allocator = policy.allocator(scene, self.config.domains.clone());
         let allocator = Box::new(Refusing::new(allocator, Arc::clone(&self.refuses)));
         let config = self.config.worker.clone();
-        let files = self.files.iter().map(|number| SimFunction::file(number as usize));
-        self.worker = Some(Worker::new(config, self.key, "simulated".to_owned(), allocator, files));
+        self.worker = Some(Worker::new(config, self.key, "simulated".to_owned(), allocator));
         self.life += 1;
     }
 
@@ -267,6 +267,9 @@ impl Machine {
 
     /// What its clock got ahead of true time since it runs at this speed, nanoseconds.
     fn drifted(&self, now: Timestamp) -> i64 {
+        if self.permille == 1000 {
+            return 0;
+        }
         let passed = i128::try_from(now.since(self.drifts_from).as_nanos()).unwrap_or(i128::MAX);
         let drifted = passed.saturating_mul(i128::from(self.permille) - 1000) / 1000;
         i64::try_from(drifted).unwrap_or(i64::MAX)
@@ -303,9 +306,22 @@ impl Machine {
     pub(crate) fn wants_tick(&self, now: Timestamp) -> Option<Timestamp> {
         let due = self.worker.as_ref()?.next_tick()?;
         // Like the node: it waits for as long as its clock says now, which is another time where that runs at another speed.
-        let wait =
-            due.since(self.clock).as_nanos().saturating_mul(1000).div_ceil(u128::from(self.permille.max(1)));
+        let wait = due.since(self.clock);
+        if self.permille == 1000 {
+            return Some(now + wait);
+        }
+        let wait = wait.as_nanos().saturating_mul(1000).div_ceil(u128::from(self.permille.max(1)));
         Some(now + Duration::from_nanos(u64::try_from(wait).unwrap_or(u64::MAX)))
+    }
+
+    /// An order arrives; none: its worker is down.
+    pub(crate) fn order(
+        &mut self,
+        now: Timestamp,
+        order: Box<Order>,
+    ) -> Option<Result<Vec<Effect>, Refusal>> {
+        let has_file = self.files.contains(SimFunction::number(order.file) as u32);
+        self.tell(now, |worker, clock| worker.order(clock, order, has_file))
     }
 
     pub(crate) fn put_file(&mut self, now: Timestamp, file: ContentHash) {

@@ -80,7 +80,7 @@ fn start(settings: &WorkerSettings, now: &Now) -> anyhow::Result<(Arc<WorkerNode
     let launcher = Arc::new(ProcessLauncher::new(processes).context("cannot start processes")?);
     let limits = launcher.enforcement();
     let files = FileStore::open(&files_dir)?;
-    let whole = files.verify_all()?;
+    files.verify_all()?;
     tracing::info!(
         %key,
         cores = config.cores,
@@ -91,7 +91,7 @@ fn start(settings: &WorkerSettings, now: &Now) -> anyhow::Result<(Arc<WorkerNode
         "ready to run functions"
     );
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    let worker = Worker::new(config, key, version, allocator, whole);
+    let worker = Worker::new(config, key, version, allocator);
     let node = WorkerNode::start_monitored(worker, launcher.clone(), files, Arc::clone(now), monitor);
     Ok((node, launcher))
 }

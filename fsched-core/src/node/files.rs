@@ -152,6 +152,11 @@ impl FileStore {
         }
     }
 
+    /// Whether a file was there, whole, when it was looked at last, and was not removed since. Does not look at the disk.
+    pub fn is_known(&self, file: ContentHash) -> bool {
+        self.stamps.lock().contains_key(&file)
+    }
+
     /// Reads a whole file to see whether it is what its name says.
     ///
     /// # Errors

@@ -314,7 +314,7 @@ impl Rig {
         let config = WorkerConfig { cores: CORES, memory: Bytes::mib(1 << 20), ..WorkerConfig::default() };
         let domain = CacheDomain::nominal(CORES, ways(16), Bytes::mib(1));
         let allocator = Box::new(MemoryAllocator::new(vec![domain], false));
-        let worker = Worker::new(config, KEY, "1.2.3".to_owned(), allocator, [file]);
+        let worker = Worker::new(config, KEY, "1.2.3".to_owned(), allocator);
         let launcher = Arc::new(ScriptedLauncher::waiting());
         let worker = WorkerNode::start(worker, launcher.clone(), files, Arc::new(|| NOW));
         let listening = listen(Arc::clone(&worker)).await;

@@ -13,7 +13,8 @@ use crate::time::Timestamp;
 use crate::transport::Refusal;
 
 impl Worker {
-    /// Takes an order or refuses it. The effects hold its [`Effect::Start`].
+    /// Takes an order or refuses it. The effects hold its [`Effect::Start`]. `has_file` says whether the function's file is here, as
+    /// what it was when it came: whoever has the disk knows.
     ///
     /// A time limit above the worker's maximum is cut to that.
     ///
@@ -21,26 +22,41 @@ impl Worker {
     /// Where it is stopping, knows the attempt, could never run it, has no room for it now, or lacks the file; in this
     /// order. Nothing has changed then, but that an attempt which was refused stays refused: the same order may come twice, and
     /// whoever heard the first answer has placed it elsewhere.
-    pub fn order(&mut self, now: Timestamp, order: impl Into<Box<Order>>) -> Result<Vec<Effect>, Refusal> {
+    pub fn order(
+        &mut self,
+        now: Timestamp,
+        order: impl Into<Box<Order>>,
+        has_file: bool,
+    ) -> Result<Vec<Effect>, Refusal> {
         let order = order.into();
         let (term, attempt) = (order.term, order.attempt);
-        let taken = self.take(now, order);
+        if !has_file {
+            // It has to be brought again; what runs it goes on, and takes what is left of it along.
+            self.files.discard(order.file);
+        }
+        let taken = self.take(now, order, has_file);
         if taken.as_ref().is_err_and(|refusal| *refusal != Refusal::Duplicate) {
             self.refused.remember(term, attempt);
         }
         taken
     }
 
-    fn take(&mut self, now: Timestamp, mut order: Box<Order>) -> Result<Vec<Effect>, Refusal> {
+    fn take(
+        &mut self,
+        now: Timestamp,
+        mut order: Box<Order>,
+        has_file: bool,
+    ) -> Result<Vec<Effect>, Refusal> {
         order.needs.cores = order.needs.cores.max(1);
-        let room = self.admit(&order)?;
+        let room = self.admit(&order, has_file)?;
         let grant = self.allocator.acquire(order.domain, order.cache).map_err(|error| match error {
             AllocateError::Exhausted(_) | AllocateError::Enforcement { .. } => {
                 Refusal::NoRoom(error.to_string())
             }
             _ => Refusal::Impossible(error.to_string()),
         })?;
-        let mut effects = self.apply(now, &grant.moved);
+        let mut effects = Vec::with_capacity(grant.moved.len() + 1);
+        effects.extend(self.apply(now, &grant.moved));
 
         let timeout = order.timeout.min(self.config.max_timeout);
         let cache = bytes(&*self.allocator, order.domain, grant.mask);
@@ -93,7 +109,7 @@ impl Worker {
     }
 
     /// Where there is room for an order, as far as that can be said without asking for cache.
-    fn admit(&self, order: &Order) -> Result<usize, Refusal> {
+    fn admit(&self, order: &Order, has_file: bool) -> Result<usize, Refusal> {
         if self.stopping {
             return Err(Refusal::Stopping);
         }
@@ -134,7 +150,7 @@ impl Worker {
         if needs.memory > self.free_memory {
             return no_room("too little memory is free");
         }
-        if self.files.has(order.file) { Ok(index) } else { Err(Refusal::MissingFile) }
+        if has_file && !self.files.is_going(order.file) { Ok(index) } else { Err(Refusal::MissingFile) }
     }
 }
 

@@ -9,14 +9,12 @@
 //! | `running.rs` | one attempt, from its order to its report |
 //! | `splitting.rs` | how a domain's cache is split among those who share it |
 //! | `rooms.rs` | the CPUs of each domain |
-//! | `files.rs` | function files and their users |
-//! | `places.rs` | where things lie in a list, by hash |
+//! | `files.rs` | function files in use |
 //! | `recent.rs` | attempts that were here before, or were refused |
 
 mod admission;
 mod config;
 mod files;
-mod places;
 mod recent;
 mod rooms;
 mod running;
@@ -126,7 +124,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker with nothing to do. `files` are those that it has, whole and checked.
+    /// A worker with nothing to do.
     ///
     /// The configuration has been [validated](WorkerConfig::validate). Its cores are spread over the allocator's domains in
     /// proportion to their CPUs; what is left over goes to the first ones, one each.
@@ -135,7 +133,6 @@ impl Worker {
         key: WorkerKey,
         version: String,
         allocator: Box<dyn CacheAllocator>,
-        files: impl IntoIterator<Item = ContentHash>,
     ) -> Self {
         Self {
             rooms: rooms::spread(config.cores, allocator.domains()),
@@ -144,7 +141,7 @@ impl Worker {
             key,
             version,
             allocator,
-            files: Files::new(files),
+            files: Files::default(),
             running: Few::default(),
             leases: Few::default(),
             due: Few::default(),
@@ -177,11 +174,12 @@ impl Worker {
                 Vec::new()
             }
         };
-        self.recent.remember(running.term, attempt);
+        // Orders of attempts that it remembers are refused, so it does not know this one yet.
+        self.recent.add(running.term, attempt);
         let (file, domain) = (running.file, running.domain);
         let report = running.report(attempt, exit, self.allocator.enforced());
-        let mut effects = moves;
-        effects.reserve(2);
+        let mut effects = Vec::with_capacity(moves.len() + 2);
+        effects.extend(moves);
         effects.push(Effect::Report(Arc::new(report)));
         if self.files.end(file) {
             effects.push(Effect::RemoveFile(file));
@@ -197,14 +195,9 @@ impl Worker {
         self.terminate(now, attempt, Why::Cancelled).into_iter().collect()
     }
 
-    /// A function's file is here, whole and checked.
+    /// A function's file has come, whole and checked: it stays, also where it was about to go.
     pub fn file_arrived(&mut self, file: ContentHash) {
         self.files.arrived(file);
-    }
-
-    /// A function's file is not what it was: it has to be brought again.
-    pub fn file_lost(&mut self, file: ContentHash) {
-        self.files.lost(file);
     }
 
     /// A file is of no use any more: it is removed now, or when the last attempt that runs it ends.

@@ -2,32 +2,42 @@
 
 use std::collections::VecDeque;
 
-use super::places::Places;
 use crate::id::AttemptId;
 
 /// The attempts that ended, or were refused, last: an order that comes twice must not run twice.
 ///
-/// A worker has thousands of them and asks with every order: they lie in a ring, twelve bytes each.
+/// A worker has thousands of them and asks with every order: they lie in a ring, twelve bytes each. Ids rise: mostly what is asked for is
+/// above all of them, and else only one block or two may have it.
 #[derive(Debug, Default)]
 pub(super) struct Recent {
     /// A ring, once there are so many as are remembered.
     invocations: Vec<u64>,
     attempts: Vec<u32>,
+    /// The lowest and the highest invocation of each block of the ring.
+    bounds: Vec<(u64, u64)>,
+    /// No invocation was higher.
+    highest: u64,
     /// Which of the ring is the oldest.
     oldest: usize,
     /// The master's lives, oldest first, and of how many each is: there is hardly ever more than one.
     terms: VecDeque<(u64, usize)>,
-    places: Places,
 }
+
+/// How many lie in a block.
+const BLOCK: usize = 64;
 
 impl Recent {
     /// How many are remembered.
     pub(super) const MOST: usize = 4096;
 
     pub(super) fn remember(&mut self, term: u64, attempt: AttemptId) {
-        if self.knows(term, attempt) {
-            return;
+        if !self.knows(term, attempt) {
+            self.add(term, attempt);
         }
+    }
+
+    /// Remembers one that is not known.
+    pub(super) fn add(&mut self, term: u64, attempt: AttemptId) {
         let (invocation, number) = (attempt.invocation.0, attempt.attempt);
         let place = if self.invocations.len() < Self::MOST {
             self.invocations.push(invocation);
@@ -35,26 +45,29 @@ impl Recent {
             self.invocations.len() - 1
         } else {
             let place = self.oldest;
-            self.forget(place);
+            self.forget_oldest();
             (self.invocations[place], self.attempts[place]) = (invocation, number);
-            self.oldest = (place + 1) % Self::MOST;
             place
         };
         match self.terms.back_mut() {
             Some((last, count)) if *last == term => *count += 1,
             _ => self.terms.push_back((term, 1)),
         }
-        self.places.add(place, |place| hash(self.invocations[place], self.attempts[place]));
+        self.bound(place, invocation);
+        self.highest = self.highest.max(invocation);
     }
 
     pub(super) fn knows(&self, term: u64, attempt: AttemptId) -> bool {
         let (invocation, number) = (attempt.invocation.0, attempt.attempt);
-        let is_it = |place: usize| {
-            self.invocations[place] == invocation
-                && self.attempts[place] == number
-                && self.term_of(place) == Some(term)
-        };
-        self.places.find(hash(invocation, number), is_it).is_some()
+        if invocation > self.highest {
+            return false;
+        }
+        let may = |(low, high): &(u64, u64)| (*low..=*high).contains(&invocation);
+        let blocks = self.bounds.iter().zip(self.invocations.chunks(BLOCK)).enumerate();
+        blocks.filter(|(_, (bounds, _))| may(bounds)).any(|(block, (_, invocations))| {
+            let mut here = invocations.iter().zip(block * BLOCK..).filter(|(one, _)| **one == invocation);
+            here.any(|(_, place)| self.attempts[place] == number && self.term_of(place) == Some(term))
+        })
     }
 
     /// Of which life of the master it is.
@@ -69,20 +82,34 @@ impl Recent {
         of.map(|(term, _)| *term)
     }
 
+    /// An invocation lies at a place now: what its block is bounded by.
+    fn bound(&mut self, place: usize, invocation: u64) {
+        let block = place / BLOCK;
+        let (low, high) = if place.is_multiple_of(BLOCK) {
+            // Of those that were here before, only what comes after it is left.
+            let end = self.invocations.len().min(place + BLOCK);
+            let left = || self.invocations[place + 1..end].iter().copied();
+            (left().min().unwrap_or(u64::MAX), left().max().unwrap_or(0))
+        } else {
+            self.bounds[block]
+        };
+        let bounds = (low.min(invocation), high.max(invocation));
+        match self.bounds.get_mut(block) {
+            Some(known) => *known = bounds,
+            None => self.bounds.push(bounds),
+        }
+    }
+
     /// The oldest makes room.
-    fn forget(&mut self, place: usize) {
+    fn forget_oldest(&mut self) {
         if let Some((_, count)) = self.terms.front_mut() {
             *count -= 1;
             if *count == 0 {
                 self.terms.pop_front();
             }
         }
-        self.places.remove(hash(self.invocations[place], self.attempts[place]), place);
+        self.oldest = (self.oldest + 1) % Self::MOST;
     }
-}
-
-fn hash(invocation: u64, number: u32) -> u64 {
-    invocation ^ u64::from(number).rotate_left(40)
 }
 
 #[cfg(test)]

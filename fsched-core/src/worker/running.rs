@@ -193,6 +193,7 @@ impl Segments {
         }
         segments.retain(|segment| !segment.duration.is_zero());
         if !left.is_zero() || segments.is_empty() {
+            segments.reserve_exact(1);
             segments.push(Segment { cache: self.cache, duration: left });
         }
         segments

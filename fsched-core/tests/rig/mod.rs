@@ -146,7 +146,7 @@ impl Platform {
             false,
         ));
         let key = WorkerKey([u8::try_from(number).unwrap(); 16]);
-        let worker = Worker::new(config, key, "test".to_owned(), allocator, []);
+        let worker = Worker::new(config, key, "test".to_owned(), allocator);
         let launcher = Arc::new(ScriptedLauncher::new(script));
         let node = WorkerNode::start(worker, launcher.clone(), files, self.clock.now());
         self.loopback.connect(address.clone(), Arc::clone(&node));

@@ -58,7 +58,7 @@ impl Rig {
         let domain = CacheDomain { id: DomainId(0), cpus: (0..64).map(CpuId).collect(), geometry };
         let config = WorkerConfig { cores: 64, memory: Bytes::mib(1 << 20), ..WorkerConfig::default() };
         let allocator = Box::new(MemoryAllocator::new(vec![domain], false));
-        let worker = Worker::new(config, WorkerKey([5; 16]), "1.2.3".to_owned(), allocator, [file]);
+        let worker = Worker::new(config, WorkerKey([5; 16]), "1.2.3".to_owned(), allocator);
         let launcher = Arc::new(ScriptedLauncher::waiting());
         let node = WorkerNode::start_monitored(worker, launcher.clone(), files, clock(), monitor);
         Self { node, launcher, file, dir }

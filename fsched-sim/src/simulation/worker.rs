@@ -34,7 +34,7 @@ impl Simulation {
                 let attempt = order.attempt;
                 let truth = self.truths.of(SimFunction::number(order.file), order.input_size);
                 self.scene.arriving.set(Some(Arc::clone(&truth)));
-                let answer = self.machines[number].tell(now, |worker, clock| worker.order(clock, order));
+                let answer = self.machines[number].order(now, order);
                 match answer {
                     Some(Ok(effects)) => {
                         self.machines[number].calls.insert(attempt, call);

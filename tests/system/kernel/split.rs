@@ -84,7 +84,7 @@ fn masks_on_the_kernels_disk_follow_the_solvers() {
     let geometry = allocator.domains()[0].geometry;
     let groups = allocator.groups().to_vec();
     let config = WorkerConfig { cores: 8, ..WorkerConfig::default() };
-    let mut worker = Worker::new(config, KEY, "test".to_owned(), Box::new(allocator), [FILE]);
+    let mut worker = Worker::new(config, KEY, "test".to_owned(), Box::new(allocator));
 
     let curves = [(5, 4.0), (3, 2.0), (6, 3.0), (2, 1.5)].map(|(knee, slow)| cliff(&geometry, knee, slow));
     let rows = curves.each_ref().map(|curve| Row::slowdowns(curve, &geometry));
@@ -106,13 +106,13 @@ fn masks_on_the_kernels_disk_follow_the_solvers() {
     };
     let now = Timestamp(1_000_000_000);
     for n in 0..3 {
-        worker.order(now, order(n, id, &curves[n as usize])).expect("there is room");
+        worker.order(now, order(n, id, &curves[n as usize]), true).expect("there is room");
         let running: Vec<usize> = (0..=n as usize).collect();
         check(&worker, &running);
     }
     worker.exited(now, attempt(0), ended());
     check(&worker, &[1, 2]);
-    worker.order(now, order(3, id, &curves[3])).expect("there is room");
+    worker.order(now, order(3, id, &curves[3]), true).expect("there is room");
     check(&worker, &[1, 2, 3]);
     for n in [1, 2, 3] {
         worker.exited(now, attempt(n), ended());

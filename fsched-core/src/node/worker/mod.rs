@@ -57,8 +57,8 @@ struct State {
 }
 
 impl WorkerNode {
-    /// Drives a worker; its deadlines are watched on the current tokio runtime. The files that the worker was told of
-    /// are best those of [`FileStore::verify_all`]: what a disk damaged is then fetched again.
+    /// Drives a worker; its deadlines are watched on the current tokio runtime. Its files are best [verified](FileStore::verify_all)
+    /// before: else the first order that needs one waits until it is read.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -120,10 +120,9 @@ impl WorkerNode {
         // A function may have written to its own file: what runs under a content's hash is that content.
         let intact = self.files.is_intact(order.file);
         let report = self.act(|state, now| {
-            if !intact {
-                state.worker.file_lost(order.file);
-            }
-            let effects = state.worker.order(now, order)?;
+            // With the lock held, under which files are removed.
+            let has_file = intact && self.files.is_known(order.file);
+            let effects = state.worker.order(now, order, has_file)?;
             let (sender, report) = oneshot::channel();
             state.reports.insert(attempt, sender);
             Ok((report, effects))

@@ -26,7 +26,7 @@ fn worker(geometry: CacheGeometry) -> Worker {
     let domain = CacheDomain { geometry, ..CacheDomain::nominal(32, geometry.ways, Bytes::mib(1)) };
     let config = WorkerConfig { cores: 32, memory: Bytes::mib(1 << 20), ..WorkerConfig::default() };
     let allocator = Box::new(MemoryAllocator::new(vec![domain], true));
-    Worker::new(config, WorkerKey([1; 16]), "test".to_owned(), allocator, [FILE])
+    Worker::new(config, WorkerKey([1; 16]), "test".to_owned(), allocator)
 }
 
 /// `slow` seconds below `knee` MiB, 1 second from there on.
@@ -101,7 +101,7 @@ const ASK: CacheAsk = CacheAsk::Shared(Ways::ONE);
 fn each_gets_what_it_needs_and_not_what_it_asked_for() {
     let mut worker = worker(geometry(11, 1, 7));
     for (n, knee) in [(1, 6), (2, 4), (3, 1)] {
-        worker.order(at(n), order(n, cliff(knee, 2.0), ASK)).unwrap();
+        worker.order(at(n), order(n, cliff(knee, 2.0), ASK), true).unwrap();
     }
     assert_eq!((ways_of(&worker, 1), ways_of(&worker, 2), ways_of(&worker, 3)), (6, 4, 1));
 }
@@ -109,8 +109,8 @@ fn each_gets_what_it_needs_and_not_what_it_asked_for() {
 #[test]
 fn what_starts_starts_in_the_class_and_with_the_ways_that_the_split_gives() {
     let mut worker = worker(geometry(11, 1, 7));
-    worker.order(at(0), order(1, cliff(6, 2.0), CacheAsk::Shared(Ways::clamped(11)))).unwrap();
-    let effects = worker.order(at(1), order(2, cliff(5, 2.0), ASK)).unwrap();
+    worker.order(at(0), order(1, cliff(6, 2.0), CacheAsk::Shared(Ways::clamped(11))), true).unwrap();
+    let effects = worker.order(at(1), order(2, cliff(5, 2.0), ASK), true).unwrap();
     let Some(Effect::Start(start)) = effects.last() else { panic!("{effects:?}") };
     let running = &worker.running[&attempt(2)];
     assert_eq!((start.class, start.mask), (running.class, running.mask));
@@ -121,9 +121,9 @@ fn what_starts_starts_in_the_class_and_with_the_ways_that_the_split_gives() {
 #[test]
 fn one_that_is_about_to_end_is_left_alone() {
     let mut worker = worker(geometry(8, 1, 7));
-    worker.order(at(0), order(1, cliff(4, 2.0), CacheAsk::Shared(Ways::clamped(6)))).unwrap();
+    worker.order(at(0), order(1, cliff(4, 2.0), CacheAsk::Shared(Ways::clamped(6))), true).unwrap();
     let before = worker.running[&attempt(1)].mask;
-    worker.order(at(960), order(2, cliff(2, 4.0), ASK)).unwrap();
+    worker.order(at(960), order(2, cliff(2, 4.0), ASK), true).unwrap();
     assert_eq!(worker.running[&attempt(1)].mask, before, "it has 40 ms left");
     assert_eq!(ways_of(&worker, 2), 2, "the newcomer gets what is left");
 }
@@ -132,7 +132,7 @@ fn one_that_is_about_to_end_is_left_alone() {
 fn when_one_ends_the_others_get_its_ways_and_the_segments_say_so() {
     let mut worker = worker(geometry(8, 1, 7));
     for n in [1, 2] {
-        worker.order(at(0), order(n, cliff(6, 4.0), ASK)).unwrap();
+        worker.order(at(0), order(n, cliff(6, 4.0), ASK), true).unwrap();
     }
     let poor = if ways_of(&worker, 1) < 6 { 1 } else { 2 };
     assert!(ways_of(&worker, poor) < 6 && ways_of(&worker, 3 - poor) >= 6);
@@ -147,11 +147,11 @@ fn when_one_ends_the_others_get_its_ways_and_the_segments_say_so() {
 #[test]
 fn a_newer_curve_splits_the_cache_anew() {
     let mut worker = worker(geometry(8, 1, 7));
-    worker.order(at(0), order(1, cliff(1, 2.0), ASK)).unwrap();
-    worker.order(at(0), order(2, cliff(3, 2.0), ASK)).unwrap();
+    worker.order(at(0), order(1, cliff(1, 2.0), ASK), true).unwrap();
+    worker.order(at(0), order(2, cliff(3, 2.0), ASK), true).unwrap();
     assert_eq!(ways_of(&worker, 1), 1);
     let again = Order { function: FunctionId(1), ..order(3, cliff(2, 9.0), ASK) };
-    worker.order(at(100), again).unwrap();
+    worker.order(at(100), again, true).unwrap();
     assert_eq!([1, 2, 3].map(|n| ways_of(&worker, n)), [2, 3, 2]);
 }
 
@@ -159,8 +159,10 @@ fn a_newer_curve_splits_the_cache_anew() {
 fn time_alone_splits_the_cache_anew() {
     let mut worker = worker(geometry(8, 1, 7));
     let patient = Order { timeout: Duration::from_secs(100), ..order(1, cliff(5, 8.0), ASK) };
-    worker.order(at(0), Order { expected: Duration::from_secs(80), ..patient }).unwrap();
-    worker.order(at(0), Order { expected: Duration::from_secs(70), ..order(2, cliff(5, 8.0), ASK) }).unwrap();
+    worker.order(at(0), Order { expected: Duration::from_secs(80), ..patient }, true).unwrap();
+    worker
+        .order(at(0), Order { expected: Duration::from_secs(70), ..order(2, cliff(5, 8.0), ASK) }, true)
+        .unwrap();
     let rich = |worker: &Worker| if ways_of(worker, 1) >= 5 { 1 } else { 2 };
     let first = rich(&worker);
     let look = worker.next_tick().unwrap();
@@ -185,9 +187,9 @@ fn masks_change_only_where_that_gains_more_than_the_refill_and_a_threshold() {
             expected: expected(100.0),
             ..order(1, cliff(4, 3.0), CacheAsk::Shared(Ways::clamped(4)))
         };
-        worker.order(at(0), first).unwrap();
+        worker.order(at(0), first, true).unwrap();
         let second = order(2, cliff(3, slow), CacheAsk::Shared(Ways::clamped(2)));
-        worker.order(at(0), Order { expected: expected(slow * seconds), ..second }).unwrap();
+        worker.order(at(0), Order { expected: expected(slow * seconds), ..second }, true).unwrap();
         assert_eq!((ways_of(&worker, 1), ways_of(&worker, 2)), (4, 2));
         worker.exited(at(0), attempt(1), ended());
         assert_eq!(ways_of(&worker, 2), ways, "{slow} times slower for {seconds} s");
@@ -223,7 +225,7 @@ fn with_more_runners_than_classes_those_share_who_harm_each_other_least() {
                 3 => large(),
                 _ => stream(),
             };
-            worker.order(at(n), order(n, curve, ASK)).unwrap();
+            worker.order(at(n), order(n, curve, ASK), true).unwrap();
         }
         let mask = |n| worker.running[&attempt(n)].mask;
         assert_eq!(mask(4), mask(5), "{arrivals:?}: the streams share");
@@ -240,10 +242,10 @@ fn with_more_runners_than_classes_those_share_who_harm_each_other_least() {
 fn whoever_gains_nothing_by_cache_shares_the_smallest_mask() {
     let mut worker = worker(geometry(8, 1, 3));
     for n in 1..=6 {
-        worker.order(at(n), order(n, cliff(1, 1.0), ASK)).unwrap();
+        worker.order(at(n), order(n, cliff(1, 1.0), ASK), true).unwrap();
     }
     for n in 7..=8 {
-        worker.order(at(n), order(n, cliff(3, 2.0), ASK)).unwrap();
+        worker.order(at(n), order(n, cliff(3, 2.0), ASK), true).unwrap();
     }
     let masks: Vec<WayMask> = (1..=6).map(|n| worker.running[&attempt(n)].mask).collect();
     assert!(masks.iter().all(|mask| *mask == masks[0]), "{masks:?}");
@@ -254,7 +256,7 @@ fn whoever_gains_nothing_by_cache_shares_the_smallest_mask() {
 fn a_benchmark_keeps_what_it_asked_for() {
     let mut worker = worker(geometry(8, 1, 7));
     let probe = Order { alone: true, ..order(1, cliff(6, 4.0), CacheAsk::Shared(Ways::clamped(2))) };
-    worker.order(at(0), probe).unwrap();
+    worker.order(at(0), probe, true).unwrap();
     assert_eq!(ways_of(&worker, 1), 2);
     assert_eq!(worker.next_tick(), Some(at(600_000)), "its deadline, and nothing before");
 }
@@ -266,12 +268,12 @@ fn a_newcomer_that_has_no_better_place_may_still_move_others() {
     // Twenty times as long, and counting as much.
     let weight = Weight::try_from(20_f64.sqrt()).unwrap();
     let long = |n, curve, ask| Order { expected: Duration::from_secs(20), weight, ..order(n, curve, ask) };
-    worker.order(at(0), long(1, cliff(1, 1.0), ASK)).unwrap();
-    worker.order(at(0), order(2, missing(2, 3.0, Some(1.174089401869421)), ASK)).unwrap();
-    worker.order(at(0), long(3, cliff(1, 1.0), CacheAsk::Exclusive(Ways::clamped(2)))).unwrap();
-    worker.order(at(0), order(4, missing(5, 4.0, Some(1.3883415521788862)), ASK)).unwrap();
-    worker.order(at(900), order(5, cliff(11, 2.0), ASK)).unwrap();
-    worker.order(at(900), long(6, cliff(5, 2.0), ASK)).unwrap();
+    worker.order(at(0), long(1, cliff(1, 1.0), ASK), true).unwrap();
+    worker.order(at(0), order(2, missing(2, 3.0, Some(1.174089401869421)), ASK), true).unwrap();
+    worker.order(at(0), long(3, cliff(1, 1.0), CacheAsk::Exclusive(Ways::clamped(2))), true).unwrap();
+    worker.order(at(0), order(4, missing(5, 4.0, Some(1.3883415521788862)), ASK), true).unwrap();
+    worker.order(at(900), order(5, cliff(11, 2.0), ASK), true).unwrap();
+    worker.order(at(900), long(6, cliff(5, 2.0), ASK), true).unwrap();
     check_settled(&worker, &geometry, at(900));
     assert_eq!(ways_of(&worker, 6), 5);
     let alone =
@@ -334,7 +336,7 @@ proptest! {
                     let ask = if exclusive { CacheAsk::Exclusive(ways) } else { CacheAsk::Shared(ways) };
                     let curve = missing(knee, f64::from(slow), misses);
                     let expected = Duration::from_millis(if next % 2 == 0 { 0 } else { 20_000 });
-                    let taken = worker.order(now, Order { expected, ..order(next, curve, ask) });
+                    let taken = worker.order(now, Order { expected, ..order(next, curve, ask) }, true);
                     next += 1;
                     check_masks(&worker, &geometry);
                     // What is refused changes nothing, not even where time has passed since the last look.

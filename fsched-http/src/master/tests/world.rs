@@ -140,7 +140,7 @@ impl World {
         host.bytes().zip(&mut key).for_each(|(byte, slot)| *slot = byte);
         let config = WorkerConfig { cores, memory: Bytes::mib(64 << 10), ..WorkerConfig::default() };
         let allocator = Box::new(MemoryAllocator::new(vec![domain], true));
-        let worker = Worker::new(config, WorkerKey(key), "test".to_owned(), allocator, []);
+        let worker = Worker::new(config, WorkerKey(key), "test".to_owned(), allocator);
         let files = FileStore::open(self._dir.path().join(host)).unwrap();
         let node = WorkerNode::start(worker, Arc::clone(&self.launcher) as _, files, clock());
         self.loopback.connect(format!("http://{host}:3000").as_str().into(), Arc::clone(&node));
