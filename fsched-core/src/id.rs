@@ -179,7 +179,7 @@ macro_rules! hex_id {
             /// Any part of it is as good as all: it is a hash, or random.
             fn hash<H: Hasher>(&self, state: &mut H) {
                 let [a, b, c, d, e, f, g, h, ..] = self.0;
-                state.write_u64(u64::from_le_bytes([a, b, c, d, e, f, g, h]));
+                state.write_u64(u64::from_be_bytes([a, b, c, d, e, f, g, h]));
             }
         }
 

@@ -214,8 +214,12 @@ impl Residents {
         let classes = geometry.classes.saturating_sub(leases + u16::from(light));
         let over_nobody = runners.is_empty().then_some((kept, classes));
         if shape_changed || over_nobody.is_none() || over_nobody != self.over_nobody {
-            let seconds = Row::solve(still, geometry, kept, classes);
-            self.row = Row::solve(runners, geometry, kept, classes).priced_by(&seconds);
+            if runners.is_empty() {
+                self.row.vacate(geometry, kept, classes);
+            } else {
+                let seconds = Row::solve(still, geometry, kept, classes);
+                self.row = Row::solve(runners, geometry, kept, classes).priced_by(&seconds);
+            }
         }
         self.over_nobody = over_nobody;
         // A row over nobody never ages; else it is good for a quarter of what the first to end has left.

@@ -18,13 +18,15 @@ pub struct Row {
 impl Row {
     /// The row of `runners` on all of a cache's ways but `kept`, with so many classes: costs are weights times the values of their rows.
     pub fn solve(mut runners: Vec<Runner<'_>>, geometry: &CacheGeometry, kept: u8, classes: u16) -> Self {
+        if runners.is_empty() {
+            let mut row = Self { ways: 0, full: true, extra: [0.0; MAX_WAYS + 1], price: 0.0 };
+            row.vacate(geometry, kept, classes);
+            return row;
+        }
         let room = Room::of(geometry).fewer(kept);
         let ways = room.ways();
         let most = usize::from(ways / room.min()).min(usize::from(classes));
         let full = runners.len() >= most;
-        if runners.is_empty() {
-            return Self::over_nobody(ways, full);
-        }
         if runners.len() > most {
             let loss = |runner: &Runner<'_>| {
                 runner.weight * (runner.slowdown.at(room.min()) - runner.slowdown.at(ways))
@@ -47,11 +49,15 @@ impl Row {
         Self { price: seconds.price, ..self }
     }
 
-    /// Nobody loses anything.
-    fn over_nobody(ways: u8, full: bool) -> Self {
-        let mut extra = [f64::INFINITY; MAX_WAYS + 1];
-        extra[..=usize::from(ways)].fill(0.0);
-        Self { ways, full, extra, price: extra[1] }
+    /// Becomes the row of nobody, who loses nothing.
+    pub(super) fn vacate(&mut self, geometry: &CacheGeometry, kept: u8, classes: u16) {
+        let room = Room::of(geometry).fewer(kept);
+        self.ways = room.ways();
+        self.full = self.ways < room.min() || classes == 0;
+        let (there, beyond) = self.extra.split_at_mut(usize::from(self.ways) + 1);
+        there.fill(0.0);
+        beyond.fill(f64::INFINITY);
+        self.price = self.extra[1];
     }
 
     /// How many ways it splits.

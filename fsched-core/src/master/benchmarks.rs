@@ -287,8 +287,9 @@ impl Master {
     ) {
         let Some(session) = self.benchmarks.remove(&id) else { return };
         effects.push(Effect::Benchmarked { benchmark: id, result });
-        let gone = self.functions.use_by_one_less(session.request.function);
-        self.bury(gone, effects);
+        if let Some(gone) = self.functions.use_by_one_less(session.request.function) {
+            self.bury(gone, effects);
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use super::benchmarks::Probe;
 use super::members::Promise;
 use super::queue::{Tried, Waiting};
 use super::{Effect, Effects, Master};
-use crate::cluster::{ClusterView, Resident};
+use crate::cluster::ClusterView;
 use crate::function::{Function, Isolation, Needs};
 use crate::id::{AttemptId, ContentHash, FunctionId, InvocationId, WorkerId};
 use crate::invocation::{
@@ -19,7 +19,7 @@ use crate::sample::{Origin, Sample};
 use crate::scheduler::{PlaceError, Placement, Request};
 use crate::store::{EndKind, InvocationRecord, Record, StoreError};
 use crate::time::Timestamp;
-use crate::transport::TransportError;
+use crate::transport::{Peer, TransportError};
 
 /// Why an invocation is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -68,7 +68,8 @@ pub enum CancelError {
 /// An invocation that has not ended.
 #[derive(Debug)]
 pub(super) struct Live {
-    pub(super) invocation: Invocation,
+    /// Boxed, as it is kept when it is over.
+    pub(super) invocation: Box<Invocation>,
     prediction: Prediction,
     pub(super) needs: Needs,
     pub(super) file: ContentHash,
@@ -96,6 +97,32 @@ impl Live {
             | InvocationState::Running { attempt, worker, .. } => Some((worker, attempt)),
             InvocationState::Queued | InvocationState::Ended { .. } => None,
         }
+    }
+
+    /// It goes to a worker; none: nobody knows how long it should take there.
+    pub(super) fn send(&mut self, now: Timestamp, term: u64, to: Peer, attempt: AttemptId) -> Option<Effect> {
+        let estimate = self.invocation.estimate?;
+        self.invocation.state = InvocationState::Running { attempt, worker: to.worker, since: now };
+        let submission = &self.invocation.submission;
+        let order = Order {
+            term,
+            attempt,
+            tenant: submission.tenant.clone(),
+            function: submission.function,
+            file: self.file,
+            command: submission.command.as_ref().map_or_else(Vec::new, |command| command.words().to_vec()),
+            input_size: submission.input_size,
+            payload: submission.payload.clone(),
+            needs: self.needs,
+            timeout: self.timeout,
+            domain: estimate.domain,
+            cache: CacheAsk::new(self.needs.isolation, estimate.ways),
+            curve: Arc::clone(&self.prediction.curve),
+            weight: Weight::ONE,
+            expected: duration(estimate.seconds),
+            alone: self.probe.is_some(),
+        };
+        Some(Effect::Send { to, order: Box::new(order) })
     }
 
     pub(super) fn avoid(&mut self, worker: WorkerId, until: Timestamp) {
@@ -130,7 +157,7 @@ pub(super) fn from_record(record: &InvocationRecord, end: EndKind, at: Timestamp
 const FEW: usize = 4;
 
 /// Expected seconds; more than a year is as good as a year.
-fn duration(seconds: f64) -> Duration {
+pub(super) fn duration(seconds: f64) -> Duration {
     Duration::from_secs_f64(seconds.clamp(0.0, 365.0 * 86_400.0))
 }
 
@@ -191,7 +218,7 @@ impl Master {
         if submission.command.is_none() {
             submission.command.clone_from(&function.spec.command);
         }
-        let live = Live::new(id, function, submission, prediction, probe, now);
+        let mut live = Box::new(Live::new(id, function, submission, prediction, probe, now));
         let needs = live.needs;
         let tenant = live.invocation.submission.tenant.clone();
         let record = Record::Accepted(InvocationRecord {
@@ -218,16 +245,16 @@ impl Master {
         self.counts.accepted += 1;
         *self.counts.accepted_for.entry(tenant).or_default() += 1;
         self.functions.use_by_one_more(live.invocation.submission.function);
-        self.live.insert(id, Box::new(live));
         let mut effects = Effects::with_capacity(FEW);
         effects.push(Effect::Persist { record, durable: false });
         match placement {
             Some(placement) => {
                 self.queue.passed();
-                self.assign(now, id, placement, &mut effects);
+                self.assign(now, &mut live, placement, &mut effects);
             }
             None => self.queue.push(Waiting::new(id, needs, !of_probe)),
         }
+        self.live.insert(id, live);
         Ok((id, effects))
     }
 
@@ -266,75 +293,28 @@ impl Master {
     }
 
     /// Promises room and sends the order, or first the file.
-    fn assign(&mut self, now: Timestamp, id: InvocationId, placement: Placement, effects: &mut Effects) {
-        let Some(live) = self.live.get_mut(&id) else { return };
+    fn assign(&mut self, now: Timestamp, live: &mut Live, placement: Placement, effects: &mut Effects) {
         let worker = placement.worker;
-        let attempt = AttemptId { invocation: id, attempt: live.attempts };
+        let attempt = AttemptId { invocation: live.invocation.id, attempt: live.attempts };
         live.attempts += 1;
         live.hopeless_since = None;
-        let (needs, alone) = (live.needs, live.probe.is_some());
-        let curve = &live.prediction.curve;
-        let seconds = self.members.view().worker(worker).map_or(0.0, |view| {
-            let domain = view.domains.get(&placement.domain);
-            domain.map_or(0.0, |domain| curve.seconds(domain.geometry(), placement.ways)) * view.pace.factor()
-        });
-        let resident = Resident {
-            curve: Arc::clone(curve),
-            weight: Weight::ONE,
-            isolation: needs.isolation,
-            since: now,
-            expected: duration(seconds),
-        };
-        self.members.reserve(now, Promise { attempt, placement, needs, alone, resident });
+        let curve = Arc::clone(&live.prediction.curve);
+        let promise = Promise { attempt, placement, needs: live.needs, alone: live.probe.is_some(), curve };
+        let Some((seconds, member)) = self.members.reserve(now, promise) else { return };
         live.invocation.estimate = Some(Estimate {
             domain: placement.domain,
             ways: placement.ways,
             seconds,
             source: live.prediction.curve.provenance(),
         });
-        if !self.members.lacks(worker, live.file) {
-            self.send(now, id, worker, attempt, effects);
+        if !member.lacks(live.file) {
+            effects.extend(live.send(now, self.term, member.peer(), attempt));
             return;
         }
         live.invocation.state = InvocationState::Fetching { attempt, worker };
-        if self.members.start_transfer(worker, live.file)
-            && let Some(to) = self.members.peer(worker)
-        {
-            effects.push(Effect::Transfer { to, file: live.file });
+        if member.start_transfer(live.file) {
+            effects.push(Effect::Transfer { to: member.peer(), file: live.file });
         }
-    }
-
-    pub(super) fn send(
-        &mut self,
-        now: Timestamp,
-        id: InvocationId,
-        worker: WorkerId,
-        attempt: AttemptId,
-        effects: &mut Effects,
-    ) {
-        let (Some(live), Some(to)) = (self.live.get_mut(&id), self.members.peer(worker)) else { return };
-        let Some(estimate) = live.invocation.estimate else { return };
-        live.invocation.state = InvocationState::Running { attempt, worker, since: now };
-        let submission = &live.invocation.submission;
-        let order = Order {
-            term: self.term,
-            attempt,
-            tenant: submission.tenant.clone(),
-            function: submission.function,
-            file: live.file,
-            command: submission.command.as_ref().map_or_else(Vec::new, |command| command.words().to_vec()),
-            input_size: submission.input_size,
-            payload: submission.payload.clone(),
-            needs: live.needs,
-            timeout: live.timeout,
-            domain: estimate.domain,
-            cache: CacheAsk::new(live.needs.isolation, estimate.ways),
-            curve: Arc::clone(&live.prediction.curve),
-            weight: Weight::ONE,
-            expected: duration(estimate.seconds),
-            alone: live.probe.is_some(),
-        };
-        effects.push(Effect::Send { to, order: Box::new(order) });
     }
 
     /// An [`Effect::Send`] was answered: by a report, by a refusal, or by silence.
@@ -347,25 +327,12 @@ impl Master {
     ) -> Effects {
         let mut effects = Effects::with_capacity(FEW);
         self.members.release(now, worker, attempt);
-        let id = attempt.invocation;
-        let expected = self.live.get(&id).and_then(|live| live.current()) == Some((worker, attempt));
         match answer {
-            Ok(report) => {
-                if let Some(live) = self.live.get(&id).filter(|_| report.cache.is_some()) {
-                    self.members.has(worker, live.file);
-                }
-                self.learn(id, worker, &report, &mut effects);
-                let wanted = self.live.get(&id).is_some_and(|live| live.cancelled);
-                if expected && report.ending == Ending::Cancelled && !wanted {
-                    // The worker ended it of its own accord: it is about to stop, and its patience is over.
-                    self.members.stopping(worker);
-                    self.fail_over(now, id, worker, &mut effects);
-                } else if expected {
-                    let end = end_kind(&report);
-                    self.end(now, id, end, Outcome::Ran { worker, report }, &mut effects);
-                }
-            }
+            Ok(report) => self.ran(now, worker, attempt, report, &mut effects),
             Err(error) => {
+                let id = attempt.invocation;
+                let expected =
+                    self.live.get(&id).is_some_and(|live| live.current() == Some((worker, attempt)));
                 self.note_failure(id, worker, &error);
                 if expected {
                     self.come_back_or_lose(now, id, worker, &error, &mut effects);
@@ -377,15 +344,44 @@ impl Master {
         effects
     }
 
+    /// A worker says that an attempt is over.
+    fn ran(
+        &mut self,
+        now: Timestamp,
+        worker: WorkerId,
+        attempt: AttemptId,
+        report: Arc<Report>,
+        effects: &mut Effects,
+    ) {
+        let id = attempt.invocation;
+        let known = self.live.get(&id);
+        let expected = known.is_some_and(|live| live.current() == Some((worker, attempt)));
+        let wanted = known.is_some_and(|live| live.cancelled);
+        if let Some(live) = known.filter(|_| report.cache.is_some()) {
+            self.members.has(worker, live.file);
+        }
+        self.learn(id, worker, &report, effects);
+        if expected && report.ending == Ending::Cancelled && !wanted {
+            // The worker ended it of its own accord: it is about to stop, and its patience is over.
+            self.members.stopping(worker);
+            self.fail_over(now, id, worker, effects);
+        } else if expected {
+            let end = end_kind(&report);
+            self.end(now, id, end, Outcome::Ran { worker, report }, effects);
+        }
+    }
+
     fn learn(&mut self, id: InvocationId, worker: WorkerId, report: &Report, effects: &mut Effects) {
         let known = self.live.get(&id);
-        let invocation = known.map(|live| &live.invocation).or_else(|| self.history.get(id));
+        let invocation = known.map(|live| &*live.invocation).or_else(|| self.history.get(id));
         let (Some(invocation), Some(cache)) = (invocation, report.cache) else { return };
         let probe = known.and_then(|live| live.probe.as_ref());
         let Submission { function, input_size, .. } = invocation.submission;
-        let usable =
-            report.succeeded() && !report.segments.is_empty() && self.functions.get(function).is_some();
-        if !usable || probe.is_some_and(|probe| probe.warm_up) {
+        if !report.succeeded()
+            || report.segments.is_empty()
+            || probe.is_some_and(|probe| probe.warm_up)
+            || !self.functions.sampled(function, input_size)
+        {
             return;
         }
         let sample = Sample {
@@ -405,7 +401,6 @@ impl Master {
             self.members.timed(worker, parts.sum());
         }
         self.predictor.observe(&sample);
-        self.functions.sampled(function, input_size);
         effects.push(Effect::Persist { record: Record::Sampled(sample), durable: false });
     }
 
@@ -472,8 +467,9 @@ impl Master {
             Some(probe) => self.probe_ended(now, &probe, outcome, effects),
             None => effects.push(Effect::Reply { invocation: id, outcome }),
         }
-        let gone = self.functions.use_by_one_less(function);
-        self.bury(gone, effects);
+        if let Some(gone) = self.functions.use_by_one_less(function) {
+            self.bury(gone, effects);
+        }
     }
 
     /// Places what waits and fits by now.
@@ -489,14 +485,14 @@ impl Master {
             if plain && stuck.iter().any(|less| less.cores <= shape.cores && less.memory <= shape.memory) {
                 return Tried::Waits;
             }
-            let Some(live) = self.live.remove(&id) else { return Tried::Left };
+            let Some(mut live) = self.live.remove(&id) else { return Tried::Left };
             let placed = self.place(&live, now);
+            if let Ok(placement) = placed {
+                self.assign(now, &mut live, placement, effects);
+            }
             self.live.insert(id, live);
             match placed {
-                Ok(placement) => {
-                    self.assign(now, id, placement, effects);
-                    return Tried::Left;
-                }
+                Ok(_) => return Tried::Left,
                 Err(PlaceError::NoRoom) => {
                     if plain && shape.isolation == Isolation::Shared {
                         stuck.push(shape);
@@ -545,7 +541,7 @@ impl Live {
             needs: Needs { isolation, ..function.spec.needs },
             file: function.spec.file,
             timeout: submission.timeout.unwrap_or(function.spec.timeout),
-            invocation: Invocation {
+            invocation: Box::new(Invocation {
                 id,
                 submission,
                 benchmark: probe.as_ref().map(|probe| probe.benchmark),
@@ -553,7 +549,7 @@ impl Live {
                 estimate: None,
                 submitted: now,
                 state: InvocationState::Queued,
-            },
+            }),
             prediction,
             probe,
             attempts: 0,

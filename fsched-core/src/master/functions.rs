@@ -119,13 +119,13 @@ impl Functions {
         self.files.contains_key(&file)
     }
 
-    /// Notes that samples are there at an input size.
-    pub(super) fn sampled(&mut self, id: FunctionId, size: InputSize) {
-        if let Some(entry) = self.entries.get_mut(&id)
-            && entry.sizes.len() < FunctionInfo::MAX_SIZES
-        {
+    /// Notes that samples are there at an input size; whether there is such a function, and it was not removed.
+    pub(super) fn sampled(&mut self, id: FunctionId, size: InputSize) -> bool {
+        let Some(entry) = self.entries.get_mut(&id).filter(|entry| !entry.removing) else { return false };
+        if entry.sizes.len() < FunctionInfo::MAX_SIZES {
             entry.sizes.insert(size);
         }
+        true
     }
 
     pub(super) fn use_by_one_more(&mut self, id: FunctionId) {
@@ -134,11 +134,12 @@ impl Functions {
         }
     }
 
-    pub(super) fn use_by_one_less(&mut self, id: FunctionId) -> Gone {
-        if let Some(entry) = self.entries.get_mut(&id) {
-            entry.users = entry.users.saturating_sub(1);
-        }
-        self.sweep(id)
+    /// What goes with its last user, where it was removed.
+    pub(super) fn use_by_one_less(&mut self, id: FunctionId) -> Option<Gone> {
+        let entry = self.entries.get_mut(&id)?;
+        entry.users = entry.users.saturating_sub(1);
+        let goes = entry.removing && entry.users == 0;
+        goes.then(|| self.sweep(id))
     }
 
     /// Removes it now, or when the last user ends; the number of users. `None` where there is none such.
@@ -214,7 +215,8 @@ mod tests {
         assert_eq!(functions.remove(one.id), Some((1, Gone::default())));
         assert_eq!(functions.get(one.id), None);
         assert_eq!(functions.remove(one.id), None);
-        assert_eq!(functions.use_by_one_less(one.id), Gone { functions: vec![one.id], files: vec![] });
+        let gone = Gone { functions: vec![one.id], files: vec![] };
+        assert_eq!(functions.use_by_one_less(one.id), Some(gone));
         assert!(functions.holds_file(one.spec.file));
         let gone = Gone { functions: vec![same_file.id], files: vec![one.spec.file] };
         assert_eq!(functions.remove(same_file.id), Some((0, gone)));

@@ -35,7 +35,7 @@ impl History {
         self.ended.sorted().into_iter().rev().map(|(_, invocation)| &**invocation)
     }
 
-    pub(super) fn add(&mut self, invocation: Invocation) {
+    pub(super) fn add(&mut self, invocation: Box<Invocation>) {
         let id = invocation.id;
         let size =
             report(&invocation).map_or(0, |report| report.stdout.bytes.len() + report.stderr.bytes.len());
@@ -43,7 +43,7 @@ impl History {
             self.output += size;
             self.printed.push_back((id, size));
         }
-        self.ended.insert(id, Box::new(invocation));
+        self.ended.insert(id, invocation);
         self.order.push_back(id);
         while self.order.len() > self.limit {
             let Some(oldest) = self.order.pop_front() else { break };

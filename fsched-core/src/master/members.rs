@@ -1,14 +1,18 @@
 //! The workers: who they are, whether they answer, and what is promised on them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::controller::duration;
 use crate::cache::{Bytes, DomainId, Ways};
 use crate::cluster::{
     ClusterView, DomainStatus, DomainView, Heartbeat, Liveness, Pace, Resident, WorkerView,
 };
+use crate::curve::Curve;
 use crate::function::{Isolation, Needs};
 use crate::id::{AttemptId, ContentHash, WorkerId, WorkerKey};
+use crate::invocation::Weight;
 use crate::maps::{Few, Roster};
 use crate::scheduler::Placement;
 use crate::store::WorkerRecord;
@@ -55,12 +59,13 @@ pub(super) struct Promise {
     pub(super) needs: Needs,
     /// Whether nobody else may run in the domain meanwhile.
     pub(super) alone: bool,
-    /// What its curve takes of the domain's cache.
-    pub(super) resident: Resident,
+    /// How its time depends on cache.
+    pub(super) curve: Arc<Curve>,
 }
 
+/// A worker's books.
 #[derive(Debug)]
-struct Member {
+pub(super) struct Member {
     record: WorkerRecord,
     heartbeat: Option<Heartbeat>,
     last_seen: Option<Timestamp>,
@@ -375,26 +380,34 @@ impl Members {
         member.promised.into_iter().map(|(attempt, _)| attempt).collect()
     }
 
-    /// Promises room.
-    pub(super) fn reserve(&mut self, now: Timestamp, promise: Promise) {
-        let Promise { attempt, placement, needs, alone, resident } = promise;
-        let Some(member) = self.members.get_mut(&placement.worker) else { return };
-        self.view.update(placement.worker, |view| {
-            let domain = placement.domain;
-            let least = view.domains.get(&domain).map_or(Ways::ONE, |domain| domain.geometry().min_ways);
+    /// Promises room: how long the run should take there, seconds, and whose the room is; `None` where there is no such worker.
+    pub(super) fn reserve(&mut self, now: Timestamp, promise: Promise) -> Option<(f64, &mut Member)> {
+        let Promise { attempt, placement, needs, alone, curve } = promise;
+        let member = self.members.get_mut(&placement.worker)?;
+        let seconds = self.view.update(placement.worker, |view| {
+            let pace = view.pace.factor();
+            let domain = view.domains.get(&placement.domain);
+            let seconds =
+                domain.map_or(0.0, |domain| curve.seconds(domain.geometry(), placement.ways)) * pace;
+            let least = domain.map_or(Ways::ONE, |domain| domain.geometry().min_ways);
             let ways = placement.ways.max(least).get();
             let (exclusive, shared) = match needs.isolation {
                 Isolation::Exclusive => (ways, 0),
                 Isolation::Shared => (0, u32::from(ways)),
             };
+            let Needs { cores, memory, isolation } = needs;
             let reservation =
-                Reservation { domain, cores: needs.cores, memory: needs.memory, exclusive, shared, alone };
+                Reservation { domain: placement.domain, cores, memory, exclusive, shared, alone };
             reservation.add_to(view);
-            if let Some(domain) = view.domains.get_mut(&domain) {
+            if let Some(domain) = view.domains.get_mut(&placement.domain) {
+                let (weight, expected) = (Weight::ONE, duration(seconds));
+                let resident = Resident { curve, weight, isolation, since: now, expected };
                 domain.add_resident(now, attempt, resident);
             }
             member.promised.insert(attempt, reservation);
-        });
+            seconds
+        })?;
+        Some((seconds, member))
     }
 
     /// Takes a promise back; whether there was one.
@@ -428,11 +441,6 @@ impl Members {
     /// How much the newest run counts in a worker's slowness.
     const NEWEST: f64 = 0.05;
 
-    /// Whether a worker said that it does not have a file.
-    pub(super) fn lacks(&self, worker: WorkerId, file: ContentHash) -> bool {
-        self.members.get(&worker).is_some_and(|member| member.missing.contains(&file))
-    }
-
     /// A worker said that it does not have a file.
     pub(super) fn missing(&mut self, worker: WorkerId, file: ContentHash) {
         if let Some(member) = self.members.get_mut(&worker) {
@@ -446,14 +454,6 @@ impl Members {
         if self.members.get(&worker).is_some_and(|member| !member.missing.contains(&file)) {
             self.view.holds_file(worker, file);
         }
-    }
-
-    /// A file is wanted on a worker: whether it has to be sent now, because it is not on its way yet.
-    pub(super) fn start_transfer(&mut self, worker: WorkerId, file: ContentHash) -> bool {
-        let Some(member) = self.members.get_mut(&worker) else { return false };
-        let fresh = !member.transfers.contains_key(&file);
-        member.transfers.entry(file).or_insert(0);
-        fresh
     }
 
     /// A file arrived.
@@ -540,7 +540,19 @@ impl Member {
         }
     }
 
-    fn peer(&self) -> Peer {
+    /// Whether it said that it does not have a file.
+    pub(super) fn lacks(&self, file: ContentHash) -> bool {
+        self.missing.contains(&file)
+    }
+
+    /// A file is wanted: whether it has to be sent now, because it is not on its way yet.
+    pub(super) fn start_transfer(&mut self, file: ContentHash) -> bool {
+        let fresh = !self.transfers.contains_key(&file);
+        self.transfers.entry(file).or_insert(0);
+        fresh
+    }
+
+    pub(super) fn peer(&self) -> Peer {
         Peer { worker: self.record.id, address: self.record.address.clone() }
     }
 }

@@ -253,7 +253,7 @@ impl Master {
                 effects.push(Effect::Persist { record, durable: false });
                 (EndKind::LostMaster, now)
             });
-            history.add(controller::from_record(record, end, at));
+            history.add(Box::new(controller::from_record(record, end, at)));
         }
         let master = Self {
             queue: queue::Queue::new(config.max_overtakes),
@@ -382,12 +382,12 @@ impl Master {
 
     /// One invocation, waiting, running or over.
     pub fn invocation(&self, id: InvocationId) -> Option<&Invocation> {
-        self.live.get(&id).map(|live| &live.invocation).or_else(|| self.history.get(id))
+        self.live.get(&id).map(|live| &*live.invocation).or_else(|| self.history.get(id))
     }
 
     /// All invocations there is memory of, newest first.
     pub fn invocations(&self) -> impl Iterator<Item = &Invocation> {
-        let mut live = self.live.sorted().into_iter().rev().map(|(_, live)| &live.invocation).peekable();
+        let mut live = self.live.sorted().into_iter().rev().map(|(_, live)| &*live.invocation).peekable();
         let mut ended = self.history.iter().peekable();
         std::iter::from_fn(move || match (live.peek(), ended.peek()) {
             (Some(a), Some(b)) if a.id < b.id => ended.next(),

@@ -35,8 +35,11 @@ impl Master {
             Ok(()) => {
                 self.members.transfer_done(worker, file);
                 for id in waiting {
-                    if let Some((_, attempt)) = self.live.get(&id).and_then(|live| live.current()) {
-                        self.send(now, id, worker, attempt, &mut effects);
+                    let (Some(live), Some(to)) = (self.live.get_mut(&id), self.members.peer(worker)) else {
+                        continue;
+                    };
+                    if let Some((_, attempt)) = live.current() {
+                        effects.extend(live.send(now, self.term, to, attempt));
                     }
                 }
                 return effects;

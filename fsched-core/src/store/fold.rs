@@ -6,8 +6,7 @@
 
 mod packed;
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
 
 use self::packed::Packed;
 use super::record::{InvocationRecord, Record, Snapshot, WorkerRecord};
@@ -84,8 +83,8 @@ pub struct Fold {
     functions: Lookup<FunctionId, Known>,
     workers: BTreeMap<WorkerId, WorkerRecord>,
     invocations: Lookup<InvocationId, InvocationRecord>,
-    /// Those of them that have ended, the oldest first.
-    ended: BinaryHeap<Reverse<InvocationId>>,
+    /// Those of them that have ended, in any order: up to twice as many as a snapshot shows, so that the oldest are looked for seldom.
+    ended: Vec<InvocationId>,
     next_sample: u64,
     next_function: u64,
     next_worker: u64,
@@ -150,10 +149,10 @@ impl Fold {
                 let has_ended = invocation.end.is_some();
                 let before = self.invocations.insert(id, invocation);
                 if before.is_some_and(|before| before.end.is_some()) {
-                    self.ended.retain(|Reverse(one)| *one != id);
+                    self.ended.retain(|one| *one != id);
                 }
                 if has_ended {
-                    self.ended.push(Reverse(id));
+                    self.ended.push(id);
                 }
                 self.forget_old_invocations();
             }
@@ -162,7 +161,7 @@ impl Fold {
                     && invocation.end.is_none()
                 {
                     invocation.end = Some((end, at));
-                    self.ended.push(Reverse(id));
+                    self.ended.push(id);
                     self.forget_old_invocations();
                 }
             }
@@ -174,7 +173,11 @@ impl Fold {
         let functions = self.functions.sorted();
         let mut samples: Vec<_> = functions.iter().flat_map(|(_, known)| known.samples()).collect();
         samples.sort_unstable_by_key(|(place, _)| *place);
-        let invocations = self.invocations.sorted().into_iter();
+        let first = split_off_old(&mut self.ended.clone()).map(|(_, first)| first);
+        let is_shown = |id: InvocationId, record: &InvocationRecord| {
+            record.end.is_none() || first.is_none_or(|first| id >= first)
+        };
+        let invocations = self.invocations.sorted().into_iter().filter(|(id, record)| is_shown(**id, record));
         Snapshot {
             functions: functions.iter().map(|&(&id, known)| (id, (*known.function).clone())).collect(),
             workers: self.workers.clone(),
@@ -197,18 +200,27 @@ impl Fold {
     }
 
     fn forget_old_invocations(&mut self) {
-        if self.ended.len() > Snapshot::INVOCATIONS
-            && let Some(Reverse(oldest)) = self.ended.pop()
+        if self.ended.len() >= 2 * Snapshot::INVOCATIONS
+            && let Some((old, _)) = split_off_old(&mut self.ended)
         {
-            self.invocations.remove(&oldest);
+            for id in self.ended.drain(..old) {
+                self.invocations.remove(&id);
+            }
         }
     }
 }
 
+/// Puts those that a snapshot does not show any more before the others: how many they are, and the first of the others; `None` where it
+/// shows all.
+fn split_off_old(ended: &mut [InvocationId]) -> Option<(usize, InvocationId)> {
+    let old = ended.len().checked_sub(Snapshot::INVOCATIONS).filter(|old| *old > 0)?;
+    let (_, first, _) = ended.select_nth_unstable(old);
+    Some((old, *first))
+}
+
 impl From<Snapshot> for Fold {
     fn from(snapshot: Snapshot) -> Self {
-        let ended =
-            snapshot.invocations.values().filter(|i| i.end.is_some()).map(|i| Reverse(i.id)).collect();
+        let ended = snapshot.invocations.values().filter(|i| i.end.is_some()).map(|i| i.id).collect();
         let mut fold = Self {
             functions: snapshot
                 .functions

@@ -64,7 +64,8 @@ pub struct SimConfig {
 }
 
 impl SimConfig {
-    /// Nobody is turned away, nothing is benchmarked before; starting takes 20 ms the first time on a machine and 1 ms later.
+    /// Nobody is turned away, few of those that are over are remembered, nothing is benchmarked before; starting takes 20 ms the first
+    /// time on a machine and 1 ms later.
     pub fn new(
         seed: u64,
         policy: Arc<dyn Policy>,
@@ -73,7 +74,7 @@ impl SimConfig {
     ) -> Self {
         Self {
             seed,
-            master: MasterConfig { queue: usize::MAX, ..MasterConfig::default() },
+            master: MasterConfig { queue: usize::MAX, history: 1_000, ..MasterConfig::default() },
             policy,
             benchmarked: 0,
             machines,

@@ -153,7 +153,7 @@ impl Index {
 
     fn free_ways(&self) -> &BTreeSet<(u8, Place, SlotId)> {
         self.by_free_ways
-            .get_or_init(|| self.open().map(|(slot, id, keys)| (keys.ways(), slot.place, id)).collect())
+            .get_or_init(|| self.open().map(|(slot, id, keys)| (keys.free_ways(), slot.place, id)).collect())
     }
 
     /// By rising number of ways that nobody asked for, from `ways` on.
@@ -172,7 +172,7 @@ impl Index {
         let runs = self.kind(kind).by_price.get_or_init(|| {
             let mut runs: Vec<[ByPrice; LEVELS]> = vec![Default::default(); CLASSES];
             for (slot, id, keys) in self.open_of(kind) {
-                for (run, level) in runs[class(keys.cores())].iter_mut().zip(0..) {
+                for (run, level) in runs[class(keys.free_cores())].iter_mut().zip(0..) {
                     run.insert((keys.score(level), slot.place, id));
                 }
             }
@@ -184,8 +184,9 @@ impl Index {
     /// Those of a kind that take work and have so many free cores and so much free memory: the tightest first.
     pub(crate) fn tightest(&self, kind: u16, cores: u16, memory: u64) -> impl Iterator<Item = SlotId> {
         let rooms = self.kind(kind).by_room.get_or_init(|| {
-            let room =
-                |(slot, id, keys): (&Slot, SlotId, Keys<'_>)| (keys.cores(), keys.memory(), slot.place, id);
+            let room = |(slot, id, keys): (&Slot, SlotId, Keys<'_>)| {
+                (keys.free_cores(), keys.free_memory(), slot.place, id)
+            };
             self.open_of(kind).map(room).collect()
         });
         let first = |cores, memory| (cores, memory, Place::FIRST, 0);
@@ -306,7 +307,7 @@ impl Index {
         let (was, is) = (old.and_then(Facts::keys), new.and_then(Facts::keys));
         if let Some(runs) = kind.by_price.get_mut() {
             (0..LEVELS).for_each(|level| {
-                let price = |keys: Keys<'_>| (class(keys.cores()), keys.score(level));
+                let price = |keys: Keys<'_>| (class(keys.free_cores()), keys.score(level));
                 let (was, is) = (was.map(price), is.map(price));
                 if was != is {
                     was.map(|(class, score)| runs[class][level].remove(&(score, place, id)));
@@ -315,11 +316,11 @@ impl Index {
             });
         }
         if let Some(order) = kind.by_room.get_mut() {
-            let room = |keys: Keys<'_>| (keys.cores(), keys.memory(), place, id);
+            let room = |keys: Keys<'_>| (keys.free_cores(), keys.free_memory(), place, id);
             replace(order, was.map(room), is.map(room));
         }
         if let Some(order) = self.by_free_ways.get_mut() {
-            let ways = |keys: Keys<'_>| (keys.ways(), place, id);
+            let ways = |keys: Keys<'_>| (keys.free_ways(), place, id);
             replace(order, was.map(ways), is.map(ways));
         }
         if let Some(order) = self.by_load.get_mut() {

@@ -122,11 +122,11 @@ impl Facts {
 pub(super) struct Keys<'a>(&'a Facts);
 
 impl Keys<'_> {
-    pub(super) fn cores(self) -> u16 {
+    pub(super) fn free_cores(self) -> u16 {
         self.0.free_cores
     }
 
-    pub(super) fn memory(self) -> u64 {
+    pub(super) fn free_memory(self) -> u64 {
         self.0.free_memory
     }
 
@@ -134,7 +134,7 @@ impl Keys<'_> {
         self.0.load_key()
     }
 
-    pub(super) fn ways(self) -> u8 {
+    pub(super) fn free_ways(self) -> u8 {
         self.0.free_ways
     }
 
