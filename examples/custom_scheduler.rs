@@ -1,7 +1,6 @@
 //! A scheduler of one's own: fills the busiest worker that still has room, so that others can be switched off.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
 
 use fsched_core::cache::{Bytes, CacheDomain, Ways};
 use fsched_core::cluster::{ClusterView, DomainView, Liveness, Pace, WorkerView};
@@ -38,7 +37,7 @@ fn main() {
             pace: Pace::default(),
             memory: Bytes::mib(4096),
             reserved_memory: Bytes(0),
-            domains: BTreeMap::from([(domain.domain.id, domain)]),
+            domains: [(domain.domain.id, domain)].into(),
         });
     }
     let curve = Curve::flat(1.0, 2.0, Provenance::Prior);

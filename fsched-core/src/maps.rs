@@ -120,6 +120,12 @@ impl<K: Ord, V> FromIterator<(K, V)> for Few<K, V> {
     }
 }
 
+impl<K: Ord, V, const N: usize> From<[(K, V); N]> for Few<K, V> {
+    fn from(all: [(K, V); N]) -> Self {
+        all.into_iter().collect()
+    }
+}
+
 impl<K: Ord, V> IntoIterator for Few<K, V> {
     type Item = (K, V);
     type IntoIter = std::vec::IntoIter<(K, V)>;

@@ -169,6 +169,8 @@ pub struct Machine {
     settled: Vec<Settled>,
     /// Who is in a domain now: empty between events, and kept for its memory.
     here: Vec<(AttemptId, WayMask)>,
+    /// How long runs of those would take: empty between events too.
+    seconds: Vec<f64>,
     mask_changes: u64,
 }
 
@@ -210,6 +212,7 @@ impl Machine {
             generations: 0,
             settled: Vec::new(),
             here: Vec::new(),
+            seconds: Vec::new(),
             mask_changes: 0,
         };
         machine.start(policy, scene);
@@ -467,8 +470,9 @@ impl Machine {
                 Runner { id: truth.id, curve: &truth.curve, mask }
             };
             let runners: Vec<Runner<'_>> = here.iter().map(runner).collect();
-            let seconds = rates.seconds(&domain.geometry, &runners);
-            for (&(attempt, _), seconds) in here.iter().zip(seconds) {
+            self.seconds.clear();
+            rates.settle(&domain.geometry, &runners, &mut self.seconds);
+            for (&(attempt, _), &seconds) in here.iter().zip(&self.seconds) {
                 let seconds = seconds * factor;
                 let Some(process) = self.processes.get_mut(&attempt) else { continue };
                 if process.seconds == seconds || process.stopped.is_some() {

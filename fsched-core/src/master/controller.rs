@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::benchmarks::Probe;
 use super::members::Promise;
 use super::queue::{Tried, Waiting};
-use super::{Effect, Effects, Master};
+use super::{Effect, Effects, Label, Master};
 use crate::cluster::ClusterView;
 use crate::function::{Function, Isolation, Needs};
 use crate::id::{AttemptId, ContentHash, FunctionId, InvocationId, WorkerId};
@@ -178,18 +178,18 @@ pub(super) fn generosity(view: &ClusterView) -> f64 {
 }
 
 /// How an end is counted.
-fn label(end: EndKind) -> &'static str {
+fn label(end: EndKind) -> Label {
     match end {
-        EndKind::Exited(0) => "succeeded",
-        EndKind::Exited(_) => "failed",
-        EndKind::Signalled(_) => "signalled",
-        EndKind::TimedOut => "timed_out",
-        EndKind::OutOfMemory => "out_of_memory",
-        EndKind::Cancelled => "cancelled",
-        EndKind::NotStarted => "not_started",
-        EndKind::Unplaceable => "unplaceable",
-        EndKind::LostWorker => "lost_worker",
-        EndKind::LostMaster => "lost_master",
+        EndKind::Exited(0) => Label::Succeeded,
+        EndKind::Exited(_) => Label::Failed,
+        EndKind::Signalled(_) => Label::Signalled,
+        EndKind::TimedOut => Label::TimedOut,
+        EndKind::OutOfMemory => Label::OutOfMemory,
+        EndKind::Cancelled => Label::Cancelled,
+        EndKind::NotStarted => Label::NotStarted,
+        EndKind::Unplaceable => Label::Unplaceable,
+        EndKind::LostWorker => Label::LostWorker,
+        EndKind::LostMaster => Label::LostMaster,
     }
 }
 
@@ -220,10 +220,9 @@ impl Master {
         }
         let mut live = Box::new(Live::new(id, function, submission, prediction, probe, now));
         let needs = live.needs;
-        let tenant = live.invocation.submission.tenant.clone();
         let record = Record::Accepted(InvocationRecord {
             id,
-            tenant: tenant.clone(),
+            tenant: live.invocation.submission.tenant.clone(),
             function: live.invocation.submission.function,
             input_size: live.invocation.submission.input_size,
             submitted: now,
@@ -242,8 +241,7 @@ impl Master {
             Err(PlaceError::NoWorkers) => return Err(SubmitError::NoWorkers),
         };
         self.next_invocation += 1;
-        self.counts.accepted += 1;
-        *self.counts.accepted_for.entry(tenant).or_default() += 1;
+        self.counts.accept(&live.invocation.submission.tenant);
         self.functions.use_by_one_more(live.invocation.submission.function);
         let mut effects = Effects::with_capacity(FEW);
         effects.push(Effect::Persist { record, durable: false });
@@ -458,7 +456,7 @@ impl Master {
     ) {
         let Some(live) = self.live.remove(&id) else { return };
         let Live { mut invocation, probe, .. } = *live;
-        *self.counts.ended.entry(label(end)).or_default() += 1;
+        self.counts.ended[label(end) as usize] += 1;
         effects.push(Effect::Persist { record: Record::Ended { id, end, at: now }, durable: false });
         invocation.state = InvocationState::Ended { end, at: now, outcome: Some(outcome.clone()) };
         let function = invocation.submission.function;

@@ -219,7 +219,51 @@ struct Counts {
     accepted_for: BTreeMap<Tenant, u64>,
     refused: u64,
     failed_over: u64,
-    ended: BTreeMap<&'static str, u64>,
+    /// By [`Label`].
+    ended: [u64; Label::ALL.len()],
+}
+
+impl Counts {
+    fn accept(&mut self, tenant: &Tenant) {
+        self.accepted += 1;
+        match self.accepted_for.get_mut(tenant) {
+            Some(count) => *count += 1,
+            None => {
+                self.accepted_for.insert(tenant.clone(), 1);
+            }
+        }
+    }
+}
+
+/// How ends are told apart when they are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Label {
+    Succeeded,
+    Failed,
+    Signalled,
+    TimedOut,
+    OutOfMemory,
+    Cancelled,
+    NotStarted,
+    Unplaceable,
+    LostWorker,
+    LostMaster,
+}
+
+impl Label {
+    /// What they are called, in their order.
+    const ALL: [&'static str; 10] = [
+        "succeeded",
+        "failed",
+        "signalled",
+        "timed_out",
+        "out_of_memory",
+        "cancelled",
+        "not_started",
+        "unplaceable",
+        "lost_worker",
+        "lost_master",
+    ];
 }
 
 impl Master {
@@ -445,7 +489,7 @@ impl Master {
             accepted_for: self.counts.accepted_for.clone(),
             refused: self.counts.refused,
             failed_over: self.counts.failed_over,
-            ended: self.counts.ended.clone(),
+            ended: Label::ALL.into_iter().zip(self.counts.ended).filter(|(_, count)| *count > 0).collect(),
             ..Stats::default()
         };
         let are = |is: fn(&InvocationState) -> bool| self.live.count(|live| is(&live.invocation.state));

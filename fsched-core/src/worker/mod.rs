@@ -153,7 +153,7 @@ impl Worker {
 
     /// The process tree of an attempt is gone, or was never there.
     pub fn exited(&mut self, now: Timestamp, attempt: AttemptId, exit: Exit) -> Vec<Effect> {
-        let Some(running) = self.running.remove(&attempt) else {
+        let Some(mut running) = self.running.remove(&attempt) else {
             tracing::warn!(%attempt, "the end of an attempt that does not run");
             return Vec::new();
         };

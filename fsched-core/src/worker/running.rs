@@ -117,7 +117,7 @@ impl Running {
     }
 
     /// What there is to say now that its processes are gone.
-    pub(super) fn report(self, attempt: AttemptId, exit: Exit, enforced: bool) -> Report {
+    pub(super) fn report(&mut self, attempt: AttemptId, exit: Exit, enforced: bool) -> Report {
         let was_started = !matches!(exit.kind, ExitKind::NotStarted(_));
         let ending = self.phase.ending().unwrap_or(match exit.kind {
             ExitKind::Exited(status) => Ending::Exited(status),
@@ -184,9 +184,9 @@ impl Segments {
     }
 
     /// All stretches of a run that took `wall`: at least one, together exactly that long.
-    fn finish(self, wall: Duration) -> Vec<Segment> {
+    fn finish(&mut self, wall: Duration) -> Vec<Segment> {
         let mut left = wall;
-        let mut segments = self.closed;
+        let mut segments = std::mem::take(&mut self.closed);
         for segment in &mut segments {
             segment.duration = segment.duration.min(left);
             left -= segment.duration;
@@ -208,7 +208,7 @@ mod tests {
         Timestamp::default() + Duration::from_secs(seconds)
     }
 
-    fn finished(segments: Segments, seconds: u64) -> Vec<(u64, u64)> {
+    fn finished(mut segments: Segments, seconds: u64) -> Vec<(u64, u64)> {
         let segments = segments.finish(Duration::from_secs(seconds));
         segments.iter().map(|s| (s.cache.0, s.duration.as_secs())).collect()
     }

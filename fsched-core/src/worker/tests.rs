@@ -295,7 +295,7 @@ fn exclusive_ways_are_hard_capacity() {
     assert!(matches!(worker.order(at(0), exclusive(11, 2), true), Err(Refusal::NoRoom(_))));
     assert!(worker.order(at(0), exclusive(1, 1), true).is_ok());
     let mut unmanaged = worker_on(Box::new(Unmanaged::new(domains(2, 8))));
-    assert!(matches!(unmanaged.order(at(0), exclusive(0, 1)), Err(Refusal::Impossible(_))));
+    assert!(matches!(unmanaged.order(at(0), exclusive(0, 1), true), Err(Refusal::Impossible(_))));
     assert!(unmanaged.is_idle() && unmanaged.next_tick().is_none());
 }
 

@@ -97,7 +97,7 @@ pub(crate) fn scene_of(options: &Options) -> Scene {
         seed: SEED,
         master: MasterConfig {
             queue: usize::MAX,
-            history: 1_000,
+            history: 100,
             heartbeat: options.heartbeat,
             suspect_after: options.heartbeat * 3,
             dead_after: options.heartbeat * 10,

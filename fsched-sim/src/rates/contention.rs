@@ -40,7 +40,7 @@ impl Contention {
     }
 
     /// The times of those who share, in the order of `group`, which is sorted by id and mask.
-    fn settle(&mut self, geometry: &CacheGeometry, group: &[Runner<'_>]) -> Vec<f64> {
+    fn together(&mut self, geometry: &CacheGeometry, group: &[Runner<'_>]) -> Vec<f64> {
         let way = geometry.way_size().0;
         let key = (geometry.size.0, way, group.iter().map(|one| (one.id, one.mask.bits())).collect());
         self.asked += 1;
@@ -76,7 +76,7 @@ impl Contention {
 }
 
 impl Rates for Contention {
-    fn seconds(&mut self, geometry: &CacheGeometry, runners: &[Runner<'_>]) -> Vec<f64> {
+    fn settle(&mut self, geometry: &CacheGeometry, runners: &[Runner<'_>], seconds: &mut Vec<f64>) {
         // Ways of several.
         let (_, shared) = runners.iter().fold((0, 0), |(once, twice), runner| {
             let ways = runner.mask.bits();
@@ -88,7 +88,9 @@ impl Rates for Contention {
         let alone = |runner: &Runner<'_>| {
             if is_alone(runner) { runner.curve.seconds(geometry, runner.mask.ways()) } else { 0.0 }
         };
-        let mut seconds: Vec<f64> = runners.iter().map(alone).collect();
+        let before = seconds.len();
+        seconds.extend(runners.iter().map(alone));
+        let seconds = &mut seconds[before..];
         let mut left: Vec<usize> = (0..runners.len()).filter(|&i| !is_alone(&runners[i])).collect();
         left.sort_by_key(|&i| (runners[i].id, runners[i].mask));
         while let Some(&first) = left.first() {
@@ -105,11 +107,10 @@ impl Rates for Contention {
                 left.iter().partition(|&&i| runners[i].mask.bits() & ways != 0);
             left = rest;
             let members: Vec<Runner<'_>> = group.iter().map(|&i| runners[i]).collect();
-            for (i, settled) in group.into_iter().zip(self.settle(geometry, &members)) {
+            for (i, settled) in group.into_iter().zip(self.together(geometry, &members)) {
                 seconds[i] = settled;
             }
         }
-        seconds
     }
 }
 

@@ -28,8 +28,15 @@ pub struct Runner<'a> {
 /// An implementation must answer the same to the same question; the order of runners must not matter but for the order
 /// of answers; every answer is finite and above zero.
 pub trait Rates: Send {
-    /// How long a whole run of each would take if all went on as now, seconds, in the order of `runners`.
-    fn seconds(&mut self, geometry: &CacheGeometry, runners: &[Runner<'_>]) -> Vec<f64>;
+    /// How long a whole run of each would take if all went on as now, seconds, in the order of `runners`: put at the end of `seconds`.
+    fn settle(&mut self, geometry: &CacheGeometry, runners: &[Runner<'_>], seconds: &mut Vec<f64>);
+
+    /// The same, as a list of its own.
+    fn seconds(&mut self, geometry: &CacheGeometry, runners: &[Runner<'_>]) -> Vec<f64> {
+        let mut seconds = Vec::with_capacity(runners.len());
+        self.settle(geometry, runners, &mut seconds);
+        seconds
+    }
 }
 
 /// Everybody runs as if nobody else were in its ways: exact where masks do not overlap, too good where they do.
@@ -37,8 +44,8 @@ pub trait Rates: Send {
 pub struct Apart;
 
 impl Rates for Apart {
-    fn seconds(&mut self, geometry: &CacheGeometry, runners: &[Runner<'_>]) -> Vec<f64> {
-        runners.iter().map(|runner| runner.curve.seconds(geometry, runner.mask.ways())).collect()
+    fn settle(&mut self, geometry: &CacheGeometry, runners: &[Runner<'_>], seconds: &mut Vec<f64>) {
+        seconds.extend(runners.iter().map(|runner| runner.curve.seconds(geometry, runner.mask.ways())));
     }
 }
 
@@ -50,7 +57,7 @@ impl Rates for Apart {
 pub struct EvenShares;
 
 impl Rates for EvenShares {
-    fn seconds(&mut self, geometry: &CacheGeometry, runners: &[Runner<'_>]) -> Vec<f64> {
+    fn settle(&mut self, geometry: &CacheGeometry, runners: &[Runner<'_>], seconds: &mut Vec<f64>) {
         let mut holders = [0u32; 32];
         let ways = |mask: WayMask| (0..32usize).filter(move |way| mask.bits() >> way & 1 == 1);
         for runner in runners {
@@ -59,7 +66,8 @@ impl Rates for EvenShares {
         let way = geometry.way_size().0 as f64;
         let share =
             |mask: WayMask| ways(mask).map(|index| way / f64::from(holders[index])).sum::<f64>().round();
-        runners.iter().map(|runner| runner.curve.at(Bytes(share(runner.mask) as u64)).seconds).collect()
+        let own = |runner: &Runner<'_>| runner.curve.at(Bytes(share(runner.mask) as u64)).seconds;
+        seconds.extend(runners.iter().map(own));
     }
 }
 

@@ -74,7 +74,7 @@ impl SimConfig {
     ) -> Self {
         Self {
             seed,
-            master: MasterConfig { queue: usize::MAX, history: 1_000, ..MasterConfig::default() },
+            master: MasterConfig { queue: usize::MAX, history: 100, ..MasterConfig::default() },
             policy,
             benchmarked: 0,
             machines,

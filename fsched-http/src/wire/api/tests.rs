@@ -145,7 +145,7 @@ fn worker() -> WorkerInfo {
             pace: Pace::default(),
             memory: Bytes::mib(1024),
             reserved_memory: Bytes::mib(256),
-            domains: BTreeMap::from([(DomainId(0), view)]),
+            domains: [(DomainId(0), view)].into(),
         }),
     }
 }
