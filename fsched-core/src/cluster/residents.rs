@@ -215,7 +215,8 @@ impl Residents {
         let over_nobody = runners.is_empty().then_some((kept, classes));
         if shape_changed || over_nobody.is_none() || over_nobody != self.over_nobody {
             if runners.is_empty() {
-                self.row.vacate(geometry, kept, classes);
+                let was_vacant = self.over_nobody.is_some() && !shape_changed;
+                self.row.vacate(geometry, kept, classes, was_vacant);
             } else {
                 let seconds = Row::solve(still, geometry, kept, classes);
                 self.row = Row::solve(runners, geometry, kept, classes).priced_by(&seconds);

@@ -20,7 +20,7 @@ impl Row {
     pub fn solve(mut runners: Vec<Runner<'_>>, geometry: &CacheGeometry, kept: u8, classes: u16) -> Self {
         if runners.is_empty() {
             let mut row = Self { ways: 0, full: true, extra: [0.0; MAX_WAYS + 1], price: 0.0 };
-            row.vacate(geometry, kept, classes);
+            row.vacate(geometry, kept, classes, false);
             return row;
         }
         let room = Room::of(geometry).fewer(kept);
@@ -49,14 +49,16 @@ impl Row {
         Self { price: seconds.price, ..self }
     }
 
-    /// Becomes the row of nobody, who loses nothing.
-    pub(super) fn vacate(&mut self, geometry: &CacheGeometry, kept: u8, classes: u16) {
+    /// Becomes the row of nobody, who loses nothing; `was_vacant` says whether it is that already, of perhaps other ways.
+    pub(super) fn vacate(&mut self, geometry: &CacheGeometry, kept: u8, classes: u16, was_vacant: bool) {
         let room = Room::of(geometry).fewer(kept);
-        self.ways = room.ways();
+        let before = std::mem::replace(&mut self.ways, room.ways());
         self.full = self.ways < room.min() || classes == 0;
-        let (there, beyond) = self.extra.split_at_mut(usize::from(self.ways) + 1);
-        there.fill(0.0);
-        beyond.fill(f64::INFINITY);
+        let (first, last) =
+            if was_vacant { (before.min(self.ways) + 1, before.max(self.ways)) } else { (0, MAX_WAYS as u8) };
+        for ways in first..=last {
+            self.extra[usize::from(ways)] = if ways <= self.ways { 0.0 } else { f64::INFINITY };
+        }
         self.price = self.extra[1];
     }
 

@@ -109,6 +109,9 @@ impl Master {
 
     /// Forgets the workers that were only waited for.
     pub(super) fn let_go(&mut self, now: Timestamp, effects: &mut Effects) {
+        if self.leaving.is_empty() {
+            return;
+        }
         let idle =
             |id: &WorkerId| self.members.promised(*id).is_none_or(|n| n == 0) || self.members.is_dead(*id);
         let gone: Vec<WorkerId> = self.leaving.iter().copied().filter(idle).collect();

@@ -84,8 +84,11 @@ impl Arriving {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(crate) fn set(&self, truth: Option<Arc<Truth>>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = truth;
+    /// Shows it to whoever keeps a clone of this; mostly nobody does.
+    pub(crate) fn set(&self, truth: &Arc<Truth>) {
+        if Arc::strong_count(&self.0) > 1 {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(truth));
+        }
     }
 }
 

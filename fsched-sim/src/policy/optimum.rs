@@ -129,7 +129,7 @@ mod tests {
         let domain = CacheDomain::nominal(4, Ways::clamped(12), Bytes::mib(1));
         let mut optimum = Resplit::optimum(vec![domain], arriving.clone());
         let mut acquire = |id, need| {
-            arriving.set(Some(Arc::new(Truth { id, curve: cliff(need) })));
+            arriving.set(&Arc::new(Truth { id, curve: cliff(need) }));
             optimum.acquire(DomainId(0), CacheAsk::Shared(Ways::ONE)).unwrap()
         };
         let needs = [3, 5, 4];

@@ -70,7 +70,7 @@ mod tests {
         let domain = CacheDomain::nominal(4, Ways::clamped(8), Bytes::mib(1));
         let mut ucp = Resplit::ucp(vec![domain], arriving.clone());
         let mut acquire = |id, points: &[(u64, f64)]| {
-            arriving.set(Some(Arc::new(Truth { id, curve: traffic(points) })));
+            arriving.set(&Arc::new(Truth { id, curve: traffic(points) }));
             ucp.acquire(DomainId(0), CacheAsk::Shared(Ways::ONE)).unwrap()
         };
         // A stream gains nothing; a loop of six ways gains all at once.

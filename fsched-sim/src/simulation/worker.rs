@@ -33,7 +33,7 @@ impl Simulation {
             ToWorker::Order { life, call, worker, order, .. } => {
                 let attempt = order.attempt;
                 let truth = self.truths.of(SimFunction::number(order.file), order.input_size);
-                self.scene.arriving.set(Some(Arc::clone(&truth)));
+                self.scene.arriving.set(&truth);
                 let answer = self.machines[number].order(now, order);
                 match answer {
                     Some(Ok(effects)) => {

@@ -1,37 +1,36 @@
-//! Who comes first: the least of halves, quarters, … of the domains.
+//! Who comes first: the least of quarters, sixteenths, … of the domains.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 /// The key of whoever has none.
 const NONE: u128 = u128::MAX;
+/// How many are below each.
+const BELOW: usize = 4;
 
 /// Those with a key, by rising keys, no two of which are equal: whoever is first is known at once, whoever changes is passed up the tree.
 ///
-/// A complete binary tree, in an array: node 1 is the root, nodes `2n` and `2n + 1` are below `n`, leaves come last. Each has the
-/// least key below it.
+/// A complete tree with four below each node, in an array: node 0 is the root, nodes `4n + 1` to `4n + 4` are below `n`, leaves come last. Each
+/// has the least key below it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct First {
     nodes: Vec<u128>,
+    /// The node of the first leaf: so many are above the leaves.
+    inner: usize,
 }
 
 impl First {
-    fn leaves(&self) -> usize {
-        self.nodes.len() / 2
-    }
-
     /// Gives one another key, or none; the highest number there is counts as none.
     pub(crate) fn set(&mut self, one: u32, key: Option<u128>) {
-        if one as usize >= self.leaves() {
+        if self.inner + one as usize >= self.nodes.len() {
             self.grow(one as usize + 1);
         }
-        let mut node = self.leaves() + one as usize;
-        let mut least = key.unwrap_or(NONE);
+        let mut node = self.inner + one as usize;
         let nodes = &mut self.nodes[..];
-        nodes[node] = least;
-        while node > 1 {
-            least = least.min(nodes[node ^ 1]);
-            node /= 2;
+        nodes[node] = key.unwrap_or(NONE);
+        while node > 0 {
+            node = (node - 1) / BELOW;
+            let least = least_below(nodes, node);
             if nodes[node] == least {
                 return;
             }
@@ -40,50 +39,52 @@ impl First {
     }
 
     fn grow(&mut self, leaves: usize) {
-        let old = self.nodes.split_off(self.leaves());
-        let leaves = leaves.next_power_of_two().max(2);
-        self.nodes = vec![NONE; 2 * leaves];
-        self.nodes[leaves..leaves + old.len()].copy_from_slice(&old);
-        for node in (1..leaves).rev() {
-            self.nodes[node] = self.nodes[2 * node].min(self.nodes[2 * node + 1]);
+        let old = self.nodes.split_off(self.inner);
+        let mut there = BELOW;
+        self.inner = 1;
+        while there < leaves {
+            (self.inner, there) = (self.inner + there, there * BELOW);
+        }
+        self.nodes = vec![NONE; self.inner + there];
+        self.nodes[self.inner..self.inner + old.len()].copy_from_slice(&old);
+        for node in (0..self.inner).rev() {
+            self.nodes[node] = least_below(&self.nodes, node);
         }
     }
 
     /// The lowest key.
     pub(crate) fn least(&self) -> Option<u128> {
-        self.nodes.get(1).copied().filter(|key| *key != NONE)
+        self.nodes.first().copied().filter(|key| *key != NONE)
     }
 
     /// All, one after the other. Each takes one way down the tree.
     pub(crate) fn iter(&self) -> impl Iterator<Item = u32> {
         // Subtrees by their least key, beside the next one.
         let mut ahead: BinaryHeap<Reverse<(u128, usize)>> = BinaryHeap::new();
-        let mut next = self.least().map(|key| (key, 1));
+        let mut next = self.least().map(|key| (key, 0));
         std::iter::from_fn(move || {
             let (key, root) = next.take().or_else(|| ahead.pop().map(|Reverse(next)| next))?;
             let leaf = self.down(root, key);
             let mut node = leaf;
             while node > root {
-                let beside = node ^ 1;
-                if self.nodes[beside] != NONE {
-                    ahead.push(Reverse((self.nodes[beside], beside)));
-                }
-                node /= 2;
+                let above = (node - 1) / BELOW;
+                let beside = (below(above)).filter(|&one| one != node && self.nodes[one] != NONE);
+                ahead.extend(beside.map(|one| Reverse((self.nodes[one], one))));
+                node = above;
             }
-            Some((leaf - self.leaves()) as u32)
+            Some((leaf - self.inner) as u32)
         })
     }
 
     /// The first one: takes no memory.
     pub(crate) fn first(&self) -> Option<u32> {
-        Some((self.down(1, self.least()?) - self.leaves()) as u32)
+        Some((self.down(0, self.least()?) - self.inner) as u32)
     }
 
     /// The leaf below a node that has its key.
     fn down(&self, mut node: usize, key: u128) -> usize {
-        while node < self.leaves() {
-            node *= 2;
-            node += usize::from(self.nodes[node] != key);
+        while node < self.inner {
+            node = below(node).find(|&one| self.nodes[one] == key).expect("a node has a key from below it");
         }
         node
     }
@@ -91,7 +92,19 @@ impl First {
     /// How many have a key.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
-        self.nodes.iter().skip(self.leaves()).filter(|key| **key != NONE).count()
+        self.nodes.iter().skip(self.inner).filter(|key| **key != NONE).count()
+    }
+}
+
+/// Those below a node.
+fn below(node: usize) -> std::ops::Range<usize> {
+    BELOW * node + 1..BELOW * node + 1 + BELOW
+}
+
+fn least_below(nodes: &[u128], node: usize) -> u128 {
+    match nodes[below(node)] {
+        [a, b, c, d] => a.min(b).min(c.min(d)),
+        _ => unreachable!("so many are below each"),
     }
 }
 

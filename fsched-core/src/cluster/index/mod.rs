@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `mod.rs` | [`Index`]: orders by price, by tightness, by load; kept up to date domain by domain |
 //! | `slot.rs` | [`Slot`]: what placing has to know of a domain, in one place |
-//! | `first.rs` | [`First`]: who comes first, by winners of halves, quarters, … |
+//! | `first.rs` | [`First`]: who comes first, by winners of quarters, sixteenths, … |
 //! | `tree.rs` | [`Tree`]: whether anything fits anywhere, by maxima over halves, quarters, … of the domains |
 //! | `totals.rs` | [`Totals`]: sums over all domains that take work |
 

@@ -41,6 +41,8 @@ pub(crate) struct Facts {
     pub(crate) memory: u64,
     pub(crate) free_memory: u64,
     pub(crate) ways: u8,
+    /// The share of free cores, in 2³²nds: equal only for equal shares, as cores are 16 bits.
+    pub(crate) load: u64,
     /// Ways that nobody asked for.
     pub(crate) free_ways: u8,
     /// Ways that may be promised exclusively in all, and now; 0: none, or less than a mask has to have.
@@ -68,6 +70,7 @@ impl Facts {
             vacant: view.placed == 0,
             cores: view.cores,
             free_cores: view.free_cores(),
+            load: (u64::from(view.free_cores()) << 32).checked_div(view.cores.into()).unwrap_or(0),
             memory: worker.memory.0,
             free_memory: worker.free_memory().0,
             ways: view.geometry().usable_ways().get(),
@@ -110,11 +113,6 @@ impl Facts {
     pub(super) fn price_key(&self) -> Option<u64> {
         self.price.filter(|_| self.accepting).map(f64::to_bits)
     }
-
-    /// The share of free cores, in 2³²nds: equal only for equal shares, as cores are 16 bits.
-    pub(crate) fn load_key(&self) -> u64 {
-        (u64::from(self.free_cores) << 32).checked_div(self.cores.into()).unwrap_or(0)
-    }
 }
 
 /// Where a domain stands in the orders of those that take work.
@@ -131,7 +129,7 @@ impl Keys<'_> {
     }
 
     pub(super) fn load(self) -> u64 {
-        self.0.load_key()
+        self.0.load
     }
 
     pub(super) fn free_ways(self) -> u8 {
