@@ -1,7 +1,6 @@
 //! The learnt part's forward pass, without candle.
 
-use std::ops::Range;
-use std::slice::from_ref;
+use pulp::{Arch, Simd, WithSimd};
 
 use super::features::{Case, FEATURES};
 use super::shape::GRID;
@@ -55,13 +54,16 @@ impl Network {
 
     /// The score of every grid point.
     #[inline(always)]
-    fn scores(&self, case: &Case, split: &Split) -> [f32; GRID] {
-        let Split { same, varying } = split;
-        let hidden = layer(&self.first, &self.first_bias, &case.features, same, varying);
-        let deeper = layer(&self.second, &self.second_bias, &hidden, &[], from_ref(&(0..HIDDEN.0)));
+    fn scores<S: Simd>(&self, simd: S, features: &Split) -> [f32; GRID] {
+        let Split { same, varying } = features;
+        let hidden = layer(simd, &self.first, &self.first_bias, same, varying);
+        let hidden: [(usize, Row); HIDDEN.0] = std::array::from_fn(|i| (i, hidden[i]));
+        let deeper = layer(simd, &self.second, &self.second_bias, &[], &hidden);
         let mut scores = [0.0f32; GRID];
         for (row, &weight) in deeper.iter().zip(&self.last) {
-            add(&mut scores, row, weight);
+            for (score, value) in scores.iter_mut().zip(row) {
+                *score += weight * value;
+            }
         }
         scores
     }
@@ -70,18 +72,23 @@ impl Network {
 /// A forward pass with the widest vectors that a machine has.
 struct Forward<'a> {
     network: &'a Network,
-    case: &'a Case,
-    split: &'a Split,
+    features: &'a Split,
 }
 
-impl pulp::WithSimd for Forward<'_> {
+impl WithSimd for Forward<'_> {
     type Output = [f32; GRID];
 
     #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, _: S) -> Self::Output {
-        self.network.scores(self.case, self.split)
+    fn with_simd<S: Simd>(self, simd: S) -> Self::Output {
+        self.network.scores(simd, self.features)
     }
 }
+
+/// How many numbers a row takes in memory: whole vectors of up to eight.
+const WIDTH: usize = GRID.next_multiple_of(8);
+
+/// A number for every grid point, and nothing behind.
+type Row = [f32; WIDTH];
 
 /// How many outputs are worked out at once: each row of the input is loaded once for all, and their sums stay in registers.
 const AT_ONCE: usize = 3;
@@ -89,34 +96,58 @@ const AT_ONCE: usize = 3;
 const _: () =
     assert!(HIDDEN.0.is_multiple_of(AT_ONCE) && HIDDEN.1.is_multiple_of(AT_ONCE), "no output is left over");
 
-/// `relu(W x + b)` for every grid point; grid points lie side by side, so that it is vectors all the way.
+/// `relu(W x + b)` for every grid point; of the inputs, with their places, some say the same of all.
 #[inline(always)]
-fn layer<const OUT: usize>(
+fn layer<S: Simd, const OUT: usize>(
+    simd: S,
     weights: &[[f32; OUT]],
     bias: &[f32; OUT],
-    input: &[[f32; GRID]],
-    same: &[Range<usize>],
-    varying: &[Range<usize>],
-) -> [[f32; GRID]; OUT] {
-    let rows = |of: &Range<usize>| input[of.clone()].iter().zip(&weights[of.clone()]);
+    same: &[(usize, f32)],
+    varying: &[(usize, Row)],
+) -> [Row; OUT] {
     let mut level = *bias;
-    for (row, weights) in same.iter().flat_map(rows) {
-        level.iter_mut().zip(weights).for_each(|(level, weight)| *level += weight * row[0]);
+    for (input, value) in same {
+        level.iter_mut().zip(&weights[*input]).for_each(|(level, weight)| *level += weight * value);
     }
-    let mut output = [[0.0; GRID]; OUT];
-    for (k, out) in output.as_chunks_mut::<AT_ONCE>().0.iter_mut().enumerate() {
-        let mut sums = level.as_chunks::<AT_ONCE>().0[k].map(|level| [level; GRID]);
-        for of in varying {
-            for (row, weights) in rows(of) {
-                let weights = weights.as_chunks::<AT_ONCE>().0[k];
-                for i in 0..AT_ONCE {
-                    add(&mut sums[i], row, weights[i]);
+    let mut output = [[0.0; WIDTH]; OUT];
+    // So many vectors are in a row; their number has to be known for sums to stay in registers.
+    match size_of::<Row>() / size_of::<S::f32s>() {
+        3 => sums::<S, OUT, 3>(simd, weights, &level, varying, &mut output),
+        6 => sums::<S, OUT, 6>(simd, weights, &level, varying, &mut output),
+        _ => sums::<S, OUT, WIDTH>(simd, weights, &level, varying, &mut output),
+    }
+    output
+}
+
+/// The part of a layer for inputs that differ by grid point, where a row is so many vectors.
+#[inline(always)]
+fn sums<S: Simd, const OUT: usize, const VECTORS: usize>(
+    simd: S,
+    weights: &[[f32; OUT]],
+    level: &[f32; OUT],
+    varying: &[(usize, Row)],
+    output: &mut [Row; OUT],
+) {
+    for at in (0..OUT).step_by(AT_ONCE) {
+        let mut sums = [[simd.splat_f32s(0.0); VECTORS]; AT_ONCE];
+        for (i, sums) in sums.iter_mut().enumerate() {
+            *sums = [simd.splat_f32s(level[at + i]); VECTORS];
+        }
+        for (input, row) in varying {
+            let row = S::as_simd_f32s(row).0;
+            for (i, sums) in sums.iter_mut().enumerate() {
+                let weight = simd.splat_f32s(weights[*input][at + i]);
+                for (sum, value) in sums.iter_mut().zip(row) {
+                    *sum = simd.add_f32s(*sum, simd.mul_f32s(weight, *value));
                 }
             }
         }
-        *out = sums.map(|sum| sum.map(|sum| sum.max(0.0)));
+        for (out, sums) in output[at..].iter_mut().zip(sums) {
+            for (out, sum) in S::as_mut_simd_f32s(out).0.iter_mut().zip(sums) {
+                *out = simd.max_f32s(sum, simd.splat_f32s(0.0));
+            }
+        }
     }
-    output
 }
 
 fn by_input<const OUT: usize>(by_output: &[f32]) -> Vec<[f32; OUT]> {
@@ -128,48 +159,38 @@ fn by_output<const OUT: usize>(by_input: &[[f32; OUT]]) -> Vec<f32> {
     (0..OUT).flat_map(|k| by_input.iter().map(move |weights| weights[k])).collect()
 }
 
-/// Which rows of an input say the same of all grid points, and which do not; what says nothing is left out.
+/// The features, by place: those that say the same of all grid points, and those that do not; what says nothing is left out.
 #[derive(Debug, Default)]
 struct Split {
-    same: Vec<Range<usize>>,
-    varying: Vec<Range<usize>>,
+    same: Vec<(usize, f32)>,
+    varying: Vec<(usize, Row)>,
 }
 
 impl Split {
-    fn of(input: &[[f32; GRID]]) -> Self {
+    fn of(features: &[[f32; GRID]; FEATURES]) -> Self {
         let mut split = Self::default();
-        for (i, row) in input.iter().enumerate() {
+        for (i, row) in features.iter().enumerate() {
             let first = row[0];
             // Most that differ do so at the end.
-            let varies = row[GRID - 1] != first || row.iter().any(|value| *value != first);
-            let kind = match (varies, first == 0.0) {
-                (true, _) => &mut split.varying,
-                (false, true) => continue,
-                (false, false) => &mut split.same,
-            };
-            match kind.last_mut() {
-                Some(rows) if rows.end == i => rows.end = i + 1,
-                _ => kind.push(i..i + 1),
+            if row[GRID - 1] != first || row.iter().any(|value| *value != first) {
+                let mut wide = [0.0; WIDTH];
+                wide[..GRID].copy_from_slice(row);
+                split.varying.push((i, wide));
+            } else if first != 0.0 {
+                split.same.push((i, first));
             }
         }
         split
     }
 }
 
-#[inline(always)]
-fn add(out: &mut [f32; GRID], row: &[f32; GRID], weight: f32) {
-    for (out, value) in out.iter_mut().zip(row) {
-        *out += weight * value;
-    }
-}
-
 /// How likely each grid point is the fewest that are good enough: softmax over those possible, averaged over networks.
 pub fn needs(networks: &[Network], case: &Case) -> [f64; GRID] {
     let mut mean = [0.0; GRID];
-    let split = Split::of(&case.features);
-    let arch = pulp::Arch::new();
+    let features = &Split::of(&case.features);
+    let widest = Arch::new();
     for network in networks {
-        let scores = arch.dispatch(Forward { network, case, split: &split });
+        let scores = widest.dispatch(Forward { network, features });
         let possible =
             || scores.iter().zip(case.possible).filter(|(_, possible)| *possible).map(|(s, _)| f64::from(*s));
         let most = possible().fold(f64::NEG_INFINITY, f64::max);
@@ -222,7 +243,8 @@ mod tests {
         };
         let relu =
             |values: Vec<f64>| -> Vec<f64> { values.into_iter().map(|value| value.max(0.0)).collect() };
-        let scores = network.scores(&case, &Split::of(&case.features));
+        let features = Split::of(&case.features);
+        let scores = network.scores(pulp::Scalar, &features);
         for (i, score) in scores.iter().enumerate() {
             let input: Vec<f64> = case.features.iter().map(|row| f64::from(row[i])).collect();
             let hidden = relu(plain(&parts[0], &parts[1], &input));
@@ -230,11 +252,7 @@ mod tests {
             let expected = plain(&parts[4], &[0.0], &deeper)[0];
             assert!((f64::from(*score) - expected).abs() < 1e-3, "{i}: {score} {expected}");
         }
-        let wide = pulp::Arch::new().dispatch(Forward {
-            network: &network,
-            case: &case,
-            split: &Split::of(&case.features),
-        });
+        let wide = Arch::new().dispatch(Forward { network: &network, features: &features });
         assert_eq!(wide, scores, "however wide the vectors are");
     }
 }
