@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::benchmarks::Probe;
 use super::members::Promise;
 use super::queue::{Tried, Waiting};
-use super::{Effect, Effects, Label, Master};
+use super::{Effect, Effects, Master};
 use crate::cluster::ClusterView;
 use crate::function::{Function, Isolation, Needs};
 use crate::id::{AttemptId, ContentHash, FunctionId, InvocationId, WorkerId};
@@ -178,18 +178,18 @@ pub(super) fn generosity(view: &ClusterView) -> f64 {
 }
 
 /// How an end is counted.
-fn label(end: EndKind) -> Label {
+fn label(end: EndKind) -> &'static str {
     match end {
-        EndKind::Exited(0) => Label::Succeeded,
-        EndKind::Exited(_) => Label::Failed,
-        EndKind::Signalled(_) => Label::Signalled,
-        EndKind::TimedOut => Label::TimedOut,
-        EndKind::OutOfMemory => Label::OutOfMemory,
-        EndKind::Cancelled => Label::Cancelled,
-        EndKind::NotStarted => Label::NotStarted,
-        EndKind::Unplaceable => Label::Unplaceable,
-        EndKind::LostWorker => Label::LostWorker,
-        EndKind::LostMaster => Label::LostMaster,
+        EndKind::Exited(0) => "succeeded",
+        EndKind::Exited(_) => "failed",
+        EndKind::Signalled(_) => "signalled",
+        EndKind::TimedOut => "timed_out",
+        EndKind::OutOfMemory => "out_of_memory",
+        EndKind::Cancelled => "cancelled",
+        EndKind::NotStarted => "not_started",
+        EndKind::Unplaceable => "unplaceable",
+        EndKind::LostWorker => "lost_worker",
+        EndKind::LostMaster => "lost_master",
     }
 }
 
@@ -456,7 +456,7 @@ impl Master {
     ) {
         let Some(live) = self.live.remove(&id) else { return };
         let Live { mut invocation, probe, .. } = *live;
-        self.counts.ended[label(end) as usize] += 1;
+        self.counts.end(label(end));
         effects.push(Effect::Persist { record: Record::Ended { id, end, at: now }, durable: false });
         invocation.state = InvocationState::Ended { end, at: now, outcome: Some(outcome.clone()) };
         let function = invocation.submission.function;

@@ -39,7 +39,7 @@ use crate::cache::DomainId;
 use crate::function::{Function, FunctionName, FunctionSpec, InputSize};
 use crate::id::{AttemptId, BenchmarkId, ContentHash, FunctionId, InvocationId, WorkerId};
 use crate::invocation::{Invocation, InvocationState, Order, Outcome, Submission};
-use crate::maps::Lookup;
+use crate::maps::{Few, Lookup};
 use crate::predictor::{Knowledge, Lesson, Prediction, Predictor};
 use crate::scheduler::Scheduler;
 use crate::store::{EndKind, Record, Snapshot};
@@ -219,8 +219,8 @@ struct Counts {
     accepted_for: BTreeMap<Tenant, u64>,
     refused: u64,
     failed_over: u64,
-    /// By [`Label`].
-    ended: [u64; Label::ALL.len()],
+    /// By how.
+    ended: Few<&'static str, u64>,
 }
 
 impl Counts {
@@ -233,37 +233,15 @@ impl Counts {
             }
         }
     }
-}
 
-/// How ends are told apart when they are counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Label {
-    Succeeded,
-    Failed,
-    Signalled,
-    TimedOut,
-    OutOfMemory,
-    Cancelled,
-    NotStarted,
-    Unplaceable,
-    LostWorker,
-    LostMaster,
-}
-
-impl Label {
-    /// What they are called, in their order.
-    const ALL: [&'static str; 10] = [
-        "succeeded",
-        "failed",
-        "signalled",
-        "timed_out",
-        "out_of_memory",
-        "cancelled",
-        "not_started",
-        "unplaceable",
-        "lost_worker",
-        "lost_master",
-    ];
+    fn end(&mut self, how: &'static str) {
+        match self.ended.get_mut(&how) {
+            Some(count) => *count += 1,
+            None => {
+                self.ended.insert(how, 1);
+            }
+        }
+    }
 }
 
 impl Master {
@@ -489,7 +467,7 @@ impl Master {
             accepted_for: self.counts.accepted_for.clone(),
             refused: self.counts.refused,
             failed_over: self.counts.failed_over,
-            ended: Label::ALL.into_iter().zip(self.counts.ended).filter(|(_, count)| *count > 0).collect(),
+            ended: self.counts.ended.iter().map(|(how, count)| (*how, *count)).collect(),
             ..Stats::default()
         };
         let are = |is: fn(&InvocationState) -> bool| self.live.count(|live| is(&live.invocation.state));
